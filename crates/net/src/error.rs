@@ -1,0 +1,65 @@
+//! Why a call ended.
+
+use std::io;
+
+use trunkline_websocket::handshake::Rejected;
+use trunkline_websocket::{Cause, Closed, Misuse, Violation, Why};
+
+/// Why a call on a connection, or on the way to one, ended without its result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The stream failed: refused, reset, unreachable.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The connection has ended. Also what is told where the stream ended without a Close frame.
+    #[error("{0}")]
+    Closed(Closed),
+    /// The remote broke a rule of the protocol; it was told so with [`Violation::close_code`].
+    #[error("the remote broke a rule: {0}")]
+    Violation(Violation),
+    /// The opening handshake was refused, by us or by the remote.
+    #[error("{0}")]
+    Handshake(#[from] Box<HandshakeError>),
+    /// A deadline passed.
+    #[error("{0} took too long")]
+    TimedOut(Why),
+    /// The URL is not one of a WebSocket.
+    #[error(transparent)]
+    Url(#[from] trunkline_websocket::url::UrlError),
+    /// This end asked for what the protocol does not allow; nothing was sent.
+    #[error(transparent)]
+    Misuse(#[from] Misuse),
+    /// This end asked for an opening handshake that cannot be; nothing was sent.
+    #[error(transparent)]
+    Request(#[from] trunkline_websocket::handshake::Misuse),
+}
+
+/// An opening handshake that came to nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("{rejected}")]
+pub struct HandshakeError {
+    /// Which rule was broken.
+    pub rejected: Rejected,
+    /// What the server answered instead of switching protocols: status, headers, and the first bytes of its body.
+    /// `None` on the server's side, and where no readable answer came.
+    pub response: Option<http::Response<Vec<u8>>>,
+}
+
+impl From<Rejected> for Error {
+    fn from(rejected: Rejected) -> Self {
+        Self::Handshake(Box::new(HandshakeError { rejected, response: None }))
+    }
+}
+
+impl Error {
+    /// The error of an ending that was not clean; `None` for a clean one.
+    pub(crate) fn from_end(closed: &Closed, failed: Option<io::Error>) -> Option<Self> {
+        match closed.cause {
+            Cause::ClosedByRemote | Cause::ClosedByUs => None,
+            Cause::StreamEnded => Some(failed.map_or_else(|| Self::Closed(closed.clone()), Self::Io)),
+            Cause::Violation(violation) => Some(Self::Violation(violation)),
+            Cause::TimedOut(why, _) => Some(Self::TimedOut(why)),
+        }
+    }
+}

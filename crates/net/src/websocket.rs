@@ -1,0 +1,280 @@
+//! One WebSocket connection over any stream. It spawns nothing: whoever calls it, drives it.
+
+mod drive;
+mod split;
+mod stream_sink;
+mod wakers;
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Sleep;
+use trunkline_websocket::{CloseCode, Closed, Connection, Limits, Message, Prepared, Role};
+
+use self::drive::Until;
+use self::wakers::{Side, Wakers};
+use crate::error::Error;
+
+pub use self::split::{Ended, Receiver, Sender};
+
+/// A WebSocket connection.
+///
+/// Made by [`accept`](crate::accept()), [`connect`](crate::connect()), or [`WebSocket::from_upgraded`] where
+/// something else has read the HTTP request.
+///
+/// **Whoever reads, keeps the connection alive.** [`recv`](Self::recv) does all that a connection owes while it waits:
+/// it writes what is queued, answers Pings, asks an idle remote for a sign of life, and ends a dead one. Reading never
+/// waits for writing. An application that only sends should [`split`](Self::split) and poll the receiver.
+///
+/// **Cancel safety.** Every future here may be dropped at any time, as `select!` does, and the stream stays in step:
+/// parsing happens in memory and never across an `await`. What each call has done when it is dropped is said there.
+///
+/// **Memory.** A connection holds buffers only while bytes are under way; an idle one holds none.
+pub struct WebSocket<S> {
+    /// `None` once the connection has ended and the stream was closed.
+    stream: Option<S>,
+    connection: Connection,
+    /// Bytes that were read but not looked at, because a message lay before them.
+    input: Vec<u8>,
+    input_at: usize,
+    /// A message that arrived while nobody received.
+    ready: Option<Message>,
+    timer: Option<Pin<Box<Sleep>>>,
+    wakers: Wakers,
+    ended: Option<Box<Ending>>,
+    /// An error of the stream, to be told with the end that follows from it.
+    failed: Option<io::Error>,
+    /// The stream took bytes that it may not have passed on yet.
+    unflushed: bool,
+    /// Our direction of the stream is shut down.
+    shut: bool,
+    subprotocol: Option<Box<str>>,
+}
+
+/// The end, kept for whoever asks.
+struct Ending {
+    closed: Closed,
+    error: Option<Error>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// A connection over a stream on which the opening handshake is already done, by an HTTP framework for example.
+    ///
+    /// `leftover` is what the framework had read past the request's head; it may be empty.
+    pub fn from_upgraded(stream: S, leftover: Bytes, role: Role, limits: impl Into<Arc<Limits>>) -> Self {
+        let now = tokio::time::Instant::now().into_std();
+        Self {
+            stream: Some(stream),
+            connection: Connection::new(role, limits.into(), now),
+            input: leftover.into(),
+            input_at: 0,
+            ready: None,
+            timer: None,
+            wakers: Wakers::default(),
+            ended: None,
+            failed: None,
+            unflushed: false,
+            shut: false,
+            subprotocol: None,
+        }
+    }
+
+    pub(crate) fn with_subprotocol(mut self, subprotocol: Option<&str>) -> Self {
+        self.subprotocol = subprotocol.map(Into::into);
+        self
+    }
+
+    /// The next message.
+    ///
+    /// `None` after the closing handshake: [`closed`](Self::closed) then has its code and reason. Any other ending is
+    /// told once as an error and is `None` from then on. The end is told when it is complete, our Close frame written
+    /// and the stream closed, which takes [`Limits::close_timeout`] at the most.
+    ///
+    /// # Cancel safety
+    ///
+    /// No message is lost when this future is dropped: the next call gives it.
+    pub async fn recv(&mut self) -> Option<Result<Message, Error>> {
+        poll_fn(|cx| self.poll_until(cx, Side::Receive, Until::Message)).await;
+        self.take_received()
+    }
+
+    /// Sends a message and waits until the stream has taken it.
+    ///
+    /// While it waits, what arrives is read up to the next message, so that Pings are answered and an end is noticed.
+    /// Two ends that both only send, each more than the path holds, still wait for each other: somebody has to
+    /// receive. Use [`split`](Self::split) where both happen at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] after our own Close frame; otherwise how the connection ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while it waits for room, the message was not taken. Dropped later it is queued whole, and leaves with
+    /// the next call of any kind. Never is half a frame sent.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        self.feed(message).await?;
+        self.flush().await
+    }
+
+    /// Queues a message, waiting only for room: for several in a row, with one [`flush`](Self::flush) behind them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the message was not taken.
+    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        self.room().await?;
+        Ok(self.connection.send(message.into())?)
+    }
+
+    /// Queues a message that was framed once for many; see [`Prepared`]. Otherwise as [`feed`](Self::feed).
+    pub async fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
+        self.room().await?;
+        Ok(self.connection.send_prepared(prepared)?)
+    }
+
+    /// Waits until all that is queued has been taken by the stream.
+    ///
+    /// # Errors
+    ///
+    /// How the connection ended, if it did before all was written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost; the next call goes on.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_until(cx, Side::Send, Until::Written)).await;
+        self.end_as_error()
+    }
+
+    /// Queues a Ping of the application's own, at most 125 bytes. Keepalive needs none, see
+    /// [`Limits::ping_interval`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] if it is too long, if the outgoing mark is passed, or after the end.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        Ok(self.connection.ping(payload)?)
+    }
+
+    /// Closes: what is queued leaves, then our Close frame; the remote's is awaited and the stream closed.
+    ///
+    /// Messages that still arrive are thrown away; receive until `None` first to have them. Bounded by
+    /// [`Limits::close_timeout`] for the remote's frame, and again for the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] for a reason over 123 bytes. A remote that does not answer is no error here: look at
+    /// [`Closed::is_clean`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the Close frame is queued and [`recv`](Self::recv) goes on with the handshake.
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<Closed, Error> {
+        self.start_close(code, reason)?;
+        poll_fn(|cx| self.poll_until(cx, Side::Send, Until::Ended)).await;
+        match &self.ended {
+            Some(ended) => Ok(ended.closed.clone()),
+            // The drive ends only with an end; without one there is nothing to report but the misuse.
+            None => Err(Error::Misuse(trunkline_websocket::Misuse::AfterClose)),
+        }
+    }
+
+    /// Queues our Close frame and returns; [`recv`](Self::recv) then goes on until the remote's has come.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misuse`] for a reason over 123 bytes.
+    pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        Ok(self.connection.close(now(), Some(code), reason)?)
+    }
+
+    /// A sender and a receiver that two tasks may use at once.
+    ///
+    /// The receiver owns the connection and **must be polled**: it is what writes. The sender is a bounded queue to
+    /// it, and may be cloned.
+    pub fn split(self) -> (Sender, Receiver<S>) {
+        split::split(self)
+    }
+
+    async fn room(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_until(cx, Side::Send, Until::Room)).await;
+        self.end_as_error()
+    }
+}
+
+impl<S> WebSocket<S> {
+    /// How the connection ended, once it has.
+    pub fn closed(&self) -> Option<&Closed> {
+        self.ended.as_ref().map(|ended| &ended.closed)
+    }
+
+    /// The subprotocol that was agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// The time between the last keepalive Ping and its Pong, once there was one.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.connection.round_trip()
+    }
+
+    /// Whether a message could be queued at once.
+    pub fn has_room(&self) -> bool {
+        self.connection.has_room()
+    }
+
+    /// Bytes that wait to be written, frame headers included.
+    pub fn buffered(&self) -> usize {
+        self.connection.buffered()
+    }
+
+    /// The bounds of this connection.
+    pub fn limits(&self) -> &Limits {
+        self.connection.limits()
+    }
+
+    /// The stream below, until it was closed.
+    pub fn stream(&self) -> Option<&S> {
+        self.stream.as_ref()
+    }
+
+    fn take_received(&mut self) -> Option<Result<Message, Error>> {
+        if let Some(message) = self.ready.take() {
+            return Some(Ok(message));
+        }
+        self.ended.as_mut()?.error.take().map(Err)
+    }
+
+    /// For the sending side: the end is an error each time, and stays for the receiving side to be told.
+    fn end_as_error(&self) -> Result<(), Error> {
+        match &self.ended {
+            Some(ended) => Err(Error::Closed(ended.closed.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<S> std::fmt::Debug for WebSocket<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("subprotocol", &self.subprotocol)
+            .field("buffered", &self.buffered())
+            .field("closed", &self.closed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The runtime's clock, which tests can hold still.
+fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,248 @@
+//! What a connection does whenever it is polled, as a list of steps.
+
+use std::future::Future;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Buf;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use trunkline_websocket::{AfterWrite, Closed, Event, Message, Why};
+
+use super::wakers::Side;
+use super::{Ending, WebSocket, now};
+use crate::error::Error;
+use crate::scratch;
+
+/// Turns of the loop before the task lets others run: a remote that never stops must not keep the thread.
+const TURNS: usize = 64;
+
+/// Slices given to one vectored write. The kernel takes 1,024; past a few dozen there is nothing to gain.
+const SLICES: usize = 32;
+
+/// What the caller waits for. The end satisfies all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// A message is ready.
+    Message,
+    /// A message could be queued.
+    Room,
+    /// All that was queued is written.
+    Written,
+    /// The connection has ended; messages are thrown away.
+    Ended,
+}
+
+/// What a step has done.
+#[derive(PartialEq, Eq)]
+enum Did {
+    Something,
+    Nothing,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Drives the connection until what is waited for is there.
+    ///
+    /// Each turn writes, looks at what was read, ends if it is time, reads, and looks at the clock. It sleeps only when
+    /// none of these had anything to do, and then every one of them has been asked with this task's waker.
+    pub(super) fn poll_until(&mut self, cx: &mut Context<'_>, side: Side, until: Until) -> Poll<()> {
+        let both = self.wakers.register(side, cx.waker());
+        let cx = &mut Context::from_waker(both.as_ref().unwrap_or(cx.waker()));
+        for _ in 0..TURNS {
+            let wrote = self.write_step(cx);
+            let looked = self.look_step();
+            let closed = self.close_step(cx);
+            if self.is_there(until) {
+                self.wakers.clear(side);
+                return Poll::Ready(());
+            }
+            let read = self.read_step(cx, until);
+            let timed = self.time_step(cx);
+            if [wrote, looked, closed, read, timed].iter().all(|did| *did == Did::Nothing) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn is_there(&mut self, until: Until) -> bool {
+        if until == Until::Ended {
+            self.ready = None;
+        }
+        // The end is told only when the stream is closed too, and after the messages before it.
+        let over = self.ended.is_some() && self.stream.is_none();
+        over || match until {
+            Until::Message => self.ready.is_some(),
+            Until::Room => self.connection.has_room() || !self.connection.is_open(),
+            Until::Written => self.connection.buffered() == 0 && !self.unflushed,
+            Until::Ended => false,
+        }
+    }
+
+    /// Writes what waits, as much as the stream takes.
+    fn write_step(&mut self, cx: &mut Context<'_>) -> Did {
+        let mut did = Did::Nothing;
+        let Some(stream) = &mut self.stream else { return did };
+        while let Some(output) = self.connection.poll_transmit() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = output.chunks_vectored(&mut slices);
+            match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]) {
+                Poll::Ready(Ok(written)) if written > 0 => output.advance(written),
+                Poll::Ready(result) => {
+                    // What waits will never leave. The remote may have said goodbye before: reading tells.
+                    let waiting = output.remaining();
+                    output.advance(waiting);
+                    self.failed = Some(result.err().unwrap_or_else(|| std::io::ErrorKind::WriteZero.into()));
+                }
+                Poll::Pending => return did,
+            }
+            self.unflushed = true;
+            did = Did::Something;
+        }
+        // A stream that buffers, TLS for one, must not sit on what it took.
+        if self.unflushed
+            && let Poll::Ready(result) = Pin::new(stream).poll_flush(cx)
+        {
+            self.failed = self.failed.take().or(result.err());
+            self.unflushed = false;
+            did = Did::Something;
+        }
+        did
+    }
+
+    /// Looks at what was read before and not yet used.
+    fn look_step(&mut self) -> Did {
+        if self.input_at == self.input.len() {
+            return Did::Nothing;
+        }
+        if self.ready.is_some() {
+            return Did::Nothing;
+        }
+        let mut input = std::mem::take(&mut self.input);
+        let used = self.take_events(&mut input[self.input_at..]);
+        self.input_at += used;
+        if self.input_at < input.len() {
+            self.input = input;
+        } else {
+            self.input_at = 0;
+        }
+        Did::Something
+    }
+
+    /// Closes the stream when the connection says so.
+    fn close_step(&mut self, cx: &mut Context<'_>) -> Did {
+        if let Some(Event::Closed(closed)) = self.connection.poll_event() {
+            self.end(closed);
+        }
+        let Some(stream) = &mut self.stream else { return Did::Nothing };
+        let how = self.connection.after_write();
+        match how {
+            AfterWrite::Read | AfterWrite::AwaitEnd => return Did::Nothing,
+            AfterWrite::DropAtOnce => {}
+            _ if self.connection.buffered() > 0 || self.unflushed => return Did::Nothing,
+            AfterWrite::ShutdownThenAwaitEnd if self.shut => return Did::Nothing,
+            AfterWrite::ShutdownThenAwaitEnd | AfterWrite::Drop => {
+                // An error here says no more than that the remote was faster.
+                if !self.shut && Pin::new(stream).poll_shutdown(cx).is_pending() {
+                    return Did::Nothing;
+                }
+                self.shut = true;
+            }
+        }
+        if how != AfterWrite::ShutdownThenAwaitEnd {
+            self.stream = None;
+            self.timer = None;
+        }
+        Did::Something
+    }
+
+    /// Reads once, unless a message waits to be taken.
+    fn read_step(&mut self, cx: &mut Context<'_>, until: Until) -> Did {
+        let blocked = self.ready.is_some() && until != Until::Ended;
+        if blocked || self.input_at < self.input.len() {
+            return Did::Nothing;
+        }
+        scratch::with(|scratch| {
+            let Some(stream) = &mut self.stream else { return Did::Nothing };
+            let mut buffer = ReadBuf::new(scratch);
+            match Pin::new(stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    let filled = buffer.filled_mut();
+                    let used = self.take_events(filled);
+                    self.input.extend_from_slice(&filled[used..]);
+                    self.input_at = 0;
+                    Did::Something
+                }
+                Poll::Ready(result) => {
+                    self.failed = self.failed.take().or(result.err());
+                    self.connection.receive_end(now());
+                    Did::Something
+                }
+                // Nothing is left to read and nothing can be written: this stream is over.
+                Poll::Pending if self.failed.is_some() => {
+                    self.connection.receive_end(now());
+                    Did::Something
+                }
+                Poll::Pending => Did::Nothing,
+            }
+        })
+    }
+
+    /// Keeps the timer at the connection's deadline.
+    ///
+    /// The deadline moves with every byte that arrives, the timer does not: it is looked at again when it fires.
+    fn time_step(&mut self, cx: &mut Context<'_>) -> Did {
+        let Some((deadline, why)) = self.connection.poll_timeout() else { return Did::Nothing };
+        // Whoever does not read cannot tell whether the remote has answered.
+        let unread = self.ready.is_some() && matches!(why, Why::Ping | Why::Pong);
+        if unread || self.stream.is_none() {
+            return Did::Nothing;
+        }
+        let deadline = tokio::time::Instant::from_std(deadline);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        if timer.as_mut().poll(cx).is_pending() {
+            return Did::Nothing;
+        }
+        if deadline <= tokio::time::Instant::now() {
+            self.connection.handle_timeout(now());
+            if let Some((next, _)) = self.connection.poll_timeout() {
+                timer.as_mut().reset(tokio::time::Instant::from_std(next));
+            }
+        } else {
+            timer.as_mut().reset(deadline);
+        }
+        Did::Something
+    }
+
+    /// Gives the connection its input up to the first message, and says how much that was.
+    fn take_events(&mut self, input: &mut [u8]) -> usize {
+        let mut events = self.connection.receive(now(), input);
+        let mut ended = None;
+        for event in events.by_ref() {
+            match event {
+                Event::Text(text) => self.ready = Some(Message::from(text.into_owned())),
+                Event::Binary(data) => self.ready = Some(Message::from(data.into_owned())),
+                Event::Ping(_) | Event::Pong(_) => continue,
+                Event::Closed(closed) => {
+                    ended = Some(closed);
+                    continue;
+                }
+            }
+            break;
+        }
+        let used = events.consumed();
+        if let Some(closed) = ended {
+            self.end(closed);
+        }
+        used
+    }
+
+    fn end(&mut self, closed: Closed) {
+        let error = Error::from_end(&closed, self.failed.take());
+        self.ended = Some(Box::new(Ending { closed, error }));
+    }
+}

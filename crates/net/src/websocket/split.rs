@@ -1,0 +1,132 @@
+//! Two tasks at once: the receiver owns the connection, the sender is a bounded queue to it.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use trunkline_websocket::{CloseCode, Closed, Message, Prepared};
+
+use super::drive::Until;
+use super::wakers::Side;
+use super::{WebSocket, now};
+use crate::error::Error;
+
+/// Messages that may wait for the receiver to take them, beside what [`Limits::outgoing`] holds.
+///
+/// [`Limits::outgoing`]: trunkline_websocket::Limits::outgoing
+const QUEUE: usize = 16;
+
+/// The sending half. Cloning it gives another way into the same queue, which has room for 16 messages.
+///
+/// Messages leave when the [`Receiver`] is polled. When the last sender is dropped nothing happens: close with
+/// [`Sender::close`], or let the receiver go.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    queue: mpsc::Sender<Order>,
+}
+
+/// The receiving half, which owns the connection and drives it: poll [`Receiver::recv`] without pause.
+#[derive(Debug)]
+pub struct Receiver<S> {
+    socket: WebSocket<S>,
+    queue: mpsc::Receiver<Order>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Message(Message),
+    Prepared(Prepared),
+    Close(CloseCode, String),
+}
+
+pub(super) fn split<S>(socket: WebSocket<S>) -> (Sender, Receiver<S>) {
+    let (sender, queue) = mpsc::channel(QUEUE);
+    (Sender { queue: sender }, Receiver { socket, queue })
+}
+
+/// The connection has ended, or its [`Receiver`] is gone: the message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the connection has ended: nothing more can be sent")]
+pub struct Ended;
+
+impl Sender {
+    /// Queues a message, waiting for a place in the queue.
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`] if the connection is closing or gone. A message that was queued before may still not arrive: only the
+    /// remote can tell.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the message was not queued.
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), Ended> {
+        self.order(Order::Message(message.into())).await
+    }
+
+    /// Queues a message that was framed once for many; see [`Prepared`].
+    pub async fn send_prepared(&self, prepared: Prepared) -> Result<(), Ended> {
+        self.order(Order::Prepared(prepared)).await
+    }
+
+    /// Queues our Close frame behind the messages before it. The receiver then ends with the remote's answer.
+    ///
+    /// A reason is cut at the last character that fits into 123 bytes.
+    pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Ended> {
+        let reason = &reason[..reason.floor_char_boundary(trunkline_websocket::close::MAX_REASON)];
+        self.order(Order::Close(code, reason.to_owned())).await
+    }
+
+    async fn order(&self, order: Order) -> Result<(), Ended> {
+        self.queue.send(order).await.map_err(|_| Ended)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
+    /// The next message; as [`WebSocket::recv`], and cancel-safe as that. Sends what the senders queued.
+    pub async fn recv(&mut self) -> Option<Result<Message, Error>> {
+        poll_fn(|cx| self.poll_recv(cx)).await;
+        self.socket.take_received()
+    }
+
+    /// How the connection ended, once it has.
+    pub fn closed(&self) -> Option<&Closed> {
+        self.socket.closed()
+    }
+
+    /// The connection itself, for what it can tell.
+    pub fn get_ref(&self) -> &WebSocket<S> {
+        &self.socket
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let asleep = self.take_orders(cx);
+            if self.socket.poll_until(cx, Side::Receive, Until::Message).is_ready() {
+                return Poll::Ready(());
+            }
+            // Writing may have made room, and only a queue that has been asked wakes this task.
+            if asleep || !self.socket.has_room() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes orders while there is room for them. Whether the queue is empty and will wake this task.
+    fn take_orders(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.socket.has_room() {
+            let Poll::Ready(Some(order)) = self.queue.poll_recv(cx) else { return true };
+            let result = match order {
+                Order::Message(message) => self.socket.connection.send(message),
+                Order::Prepared(prepared) => self.socket.connection.send_prepared(&prepared),
+                Order::Close(code, reason) => self.socket.connection.close(now(), Some(code), &reason),
+            };
+            if result.is_err() {
+                // Closing or closed: senders shall learn it at their next call.
+                self.queue.close();
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,127 @@
+//! What a connection is told once: its role and its limits, every default with its reason.
+
+use std::time::Duration;
+
+/// Which end of the connection this is (RFC 6455 section 1.2).
+///
+/// The role decides who masks (section 5.3), who closes TCP first (section 7.1.1) and nothing else.
+#[derive(Clone, Copy, Debug)]
+pub enum Role {
+    /// The end that answered the opening handshake: refuses unmasked frames, sends unmasked ones.
+    Server,
+    /// The end that began the opening handshake: refuses masked frames, masks every frame it sends.
+    Client(MaskSource),
+}
+
+impl Role {
+    /// Whether this is [`Role::Server`].
+    pub const fn is_server(&self) -> bool {
+        matches!(self, Self::Server)
+    }
+}
+
+/// Where a client's masks come from: called once for every frame.
+///
+/// RFC 6455 section 5.3 demands strong entropy and that no mask can be told from earlier ones, so this must draw
+/// from a cryptographically secure generator. The generator is passed in because this crate owns no randomness.
+pub type MaskSource = fn() -> [u8; 4];
+
+/// Every bound of a connection, in one place.
+///
+/// The defaults are safe for a server that faces the open internet. To change one, use the update syntax:
+///
+/// ```
+/// use trunkline_websocket::Limits;
+/// let limits = Limits { message: 64 * 1024, ..Limits::default() };
+/// assert_eq!(limits.fragments, 4096);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes in one message, all of its fragments together (1 MiB). A message of exactly this size is accepted; one
+    /// more byte fails the connection with 1009, at the header that announces it and before the payload is read.
+    ///
+    /// Large enough for any document an interactive application sends at once, small enough that a thousand hostile
+    /// connections cost one GiB and not sixty.
+    pub message: usize,
+    /// Frames in one message (4,096), empty ones counted; more fail the connection with 1009.
+    ///
+    /// Browsers fragment large messages (Firefox at 128 KiB), streaming senders at 4 to 64 KiB; a peer that needs
+    /// more frames than this sends its message in crumbs.
+    pub fragments: u32,
+    /// Bytes that may wait to be written before sending is refused (256 KiB). One message may overshoot it, so that a
+    /// message larger than the mark can be sent at all.
+    ///
+    /// A few round trips' worth on a fast path; more would only hide a slow reader from the application.
+    pub outgoing: usize,
+    /// Bytes of an HTTP/1.1 head, request or response (16 KiB). Browsers send about 600, cookies can add 8 KiB.
+    pub head_bytes: usize,
+    /// Header fields of such a head (100). Browsers send about 15, a chain of proxies adds as many.
+    pub head_headers: usize,
+    /// From the first byte to the finished opening handshake (10 s): one deadline for the whole head, however
+    /// slowly it trickles in. `None` waits for ever.
+    pub handshake_timeout: Option<Duration>,
+    /// From our Close frame to the remote's (5 s), and again from there to the end of the stream. `None` waits for
+    /// ever.
+    pub close_timeout: Option<Duration>,
+    /// How long nothing may arrive before we ask with a Ping (30 s); `None` never asks. Below the 60 s idle limit
+    /// that nginx and most load balancers ship with, twice over.
+    pub ping_interval: Option<Duration>,
+    /// How long after our Ping still nothing may arrive before the remote counts as dead (10 s); `None` waits for
+    /// ever. Any byte is a sign of life, not the Pong alone: it may be stuck behind a large message.
+    pub pong_timeout: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: 1 << 20,
+            fragments: 4096,
+            outgoing: 256 << 10,
+            head_bytes: 16 << 10,
+            head_headers: 100,
+            handshake_timeout: Some(Duration::from_secs(10)),
+            close_timeout: Some(Duration::from_secs(5)),
+            ping_interval: Some(Duration::from_secs(30)),
+            pong_timeout: Some(Duration::from_secs(10)),
+        }
+    }
+}
+
+impl Limits {
+    /// No limit on sizes, counts or times, no keepalive. For trusted remotes and tests only: one remote can then
+    /// exhaust memory, and a dead one is never noticed.
+    ///
+    /// The outgoing mark stays as it is: it is backpressure, not a refusal.
+    pub fn unlimited() -> Self {
+        Self {
+            message: usize::MAX,
+            fragments: u32::MAX,
+            head_bytes: usize::MAX,
+            // httparse wants a table of this many entries, so "no limit" has to be a number.
+            head_headers: 4096,
+            handshake_timeout: None,
+            close_timeout: None,
+            ping_interval: None,
+            pong_timeout: None,
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let limits = Limits::default();
+        assert_eq!(limits.message, 1_048_576);
+        assert_eq!(limits.fragments, 4096);
+        assert_eq!(limits.outgoing, 262_144);
+        assert_eq!((limits.head_bytes, limits.head_headers), (16_384, 100));
+        assert_eq!(limits.handshake_timeout, Some(Duration::from_secs(10)));
+        assert_eq!(limits.close_timeout, Some(Duration::from_secs(5)));
+        assert_eq!(limits.ping_interval, Some(Duration::from_secs(30)));
+        assert_eq!(limits.pong_timeout, Some(Duration::from_secs(10)));
+    }
+}

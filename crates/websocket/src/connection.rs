@@ -1,0 +1,561 @@
+//! THE state machine of a WebSocket connection (RFC 6455 sections 5 to 7), for both roles.
+//!
+//! ```text
+//!            send / receive                         deadline: Ping, then Pong
+//!          +----------------+                     +---------------------------+
+//!          v                |                     v                           |
+//!        OPEN --------------+---------------------+---------------------------+
+//!          |            |                         |                    |
+//!          | close()    | Close received,         | violation,         | end of stream
+//!          v            | ours queued             | or no Pong;        |
+//!       CLOSING         |                         | Close queued       |
+//!          |            |                         |                    |
+//!          | Close received, or violation         |                    |
+//!          +----------->+<------------------------+                    |
+//!          |            v                                              |
+//!          |         ENDING  what we owe leaves, the stream ends       |
+//!          |            |                                              |
+//!          | deadline   | written and the stream ended, or deadline    |
+//!          | or end of  v                                              |
+//!          | stream    GONE <------------------------------------------+
+//!          +----------->^
+//! ```
+//!
+//! Every way out of OPEN and CLOSING goes through [`Connection::finish`], which is why there is exactly one
+//! [`Event::Closed`]. All transitions are in this file.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::close::{self, Cause, CloseCode, Closed, Why};
+use crate::config::{Limits, Role};
+use crate::error::{Misuse, Violation};
+use crate::event::Event;
+use crate::frame::{self, Expect, Header, HeaderReader, MAX_CONTROL, MAX_HEADER, OpCode};
+use crate::keepalive::Keepalive;
+use crate::mask;
+use crate::message::{Assembler, Message, Prepared, Whole};
+use crate::output::Output;
+use crate::pongs::Pongs;
+
+/// One WebSocket connection, from the end of its opening handshake.
+///
+/// The crate's documentation shows the run loop. After any call, look at [`Connection::poll_event`],
+/// [`Connection::poll_transmit`], [`Connection::poll_timeout`] and [`Connection::after_write`] again.
+#[derive(Debug)]
+pub struct Connection {
+    role: Role,
+    limits: Arc<Limits>,
+    state: State,
+    reading: Reading,
+    assembler: Assembler,
+    output: Output,
+    pongs: Pongs,
+    keepalive: Keepalive,
+    /// The end, until the application has been told.
+    untold: Option<Box<Closed>>,
+}
+
+#[derive(Debug)]
+enum State {
+    Open,
+    /// Our Close frame is queued or sent, the remote's is awaited.
+    Closing {
+        since: Instant,
+    },
+    /// The application knows the end; what we owe has to leave, then the stream ends.
+    Ending {
+        since: Instant,
+        how: AfterWrite,
+    },
+    Gone,
+}
+
+/// What to do with the stream once everything that waits is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterWrite {
+    /// Go on reading.
+    Read,
+    /// The closing handshake is done and this is the client: "the server MUST close the connection immediately, the
+    /// client SHOULD wait" (section 7.1.1). Read on, and throw away, until the stream ends or the deadline passes.
+    AwaitEnd,
+    /// The remote broke a rule: end our direction, then read on and throw away as in [`AfterWrite::AwaitEnd`].
+    /// Closing a socket with unread bytes sends a reset, which can overtake the Close frame that says why.
+    ShutdownThenAwaitEnd,
+    /// End the stream once everything is written.
+    Drop,
+    /// End the stream now, whatever still waits: the remote is gone, or its time is over.
+    DropAtOnce,
+}
+
+#[derive(Debug)]
+enum Reading {
+    Header(HeaderReader),
+    Data {
+        header: Header,
+        done: u64,
+    },
+    Control {
+        header: Header,
+        body: Vec<u8>,
+    },
+    /// Nothing more is read: "MUST NOT continue to attempt to process data" (section 7.1.7).
+    Nothing,
+}
+
+impl Connection {
+    /// A connection whose opening handshake has just been completed.
+    pub fn new(role: Role, limits: Arc<Limits>, now: Instant) -> Self {
+        Self {
+            role,
+            limits,
+            state: State::Open,
+            reading: Reading::Header(HeaderReader::default()),
+            assembler: Assembler::default(),
+            output: Output::default(),
+            pongs: Pongs::default(),
+            keepalive: Keepalive::new(now),
+            untold: None,
+        }
+    }
+
+    /// From below: bytes that arrived. Never fails: a violation is an event and a Close frame.
+    ///
+    /// The input is unmasked in place. Iterate until `None`, or stop earlier and give the bytes behind
+    /// [`Events::consumed`] again.
+    pub fn receive<'b>(&mut self, now: Instant, input: &'b mut [u8]) -> Events<'_, 'b> {
+        if !input.is_empty() {
+            self.keepalive.heard(now);
+        }
+        Events { now, given: input.len(), input, connection: self }
+    }
+
+    /// From below: the stream has ended, in whatever way. What follows is an [`Event::Closed`] from
+    /// [`Connection::poll_event`], unless one has been given already.
+    ///
+    /// There is no difference between an end and a reset, nor between a frame boundary and the middle of a frame: a
+    /// disconnect at any byte is normal, and a partial message is dropped.
+    pub fn receive_end(&mut self, now: Instant) {
+        self.finish(now, Closed { code: 1006, reason: String::new(), cause: Cause::StreamEnded });
+        self.state = State::Gone;
+    }
+
+    /// From above: queues a message.
+    ///
+    /// [`Misuse::Full`] past the outgoing mark: nothing was queued, write and try again.
+    pub fn send(&mut self, message: Message) -> Result<(), Misuse> {
+        self.may_send()?;
+        self.queue(message.opcode(), message.into_bytes());
+        Ok(())
+    }
+
+    /// From above: queues a message that was framed before; see [`Prepared`].
+    pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Misuse> {
+        self.may_send()?;
+        match self.role {
+            Role::Server => self.output.share(prepared.frame().clone()),
+            Role::Client(_) => self.queue_copy(prepared.opcode(), prepared.payload()),
+        }
+        Ok(())
+    }
+
+    /// From above: queues a Ping of the application's own, at most 125 bytes. Keepalive needs none.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), Misuse> {
+        self.send_control(OpCode::Ping, payload)
+    }
+
+    /// From above: queues an unasked Pong, at most 125 bytes (section 5.5.3). Pings are answered without this.
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), Misuse> {
+        self.send_control(OpCode::Pong, payload)
+    }
+
+    /// From above: begins the closing handshake (section 7.1.2). Messages that are queued leave first.
+    ///
+    /// Without a code the Close frame is empty, which the remote sees as 1005. Does nothing where the end has begun
+    /// already.
+    pub fn close(&mut self, now: Instant, code: Option<CloseCode>, reason: &str) -> Result<(), Misuse> {
+        let body = close::encode_body(code, reason)?;
+        if matches!(self.state, State::Open) {
+            self.queue_copy(OpCode::Close, &body);
+            self.state = State::Closing { since: now };
+        }
+        Ok(())
+    }
+
+    /// To above: what is not borrowed from input, which is the end by a deadline or by the end of the stream.
+    pub fn poll_event(&mut self) -> Option<Event<'static>> {
+        self.untold.take().map(|closed| Event::Closed(*closed))
+    }
+
+    /// To below: what waits to be written, if anything does. Write some, [`advance`](bytes::Buf::advance), ask again.
+    pub fn poll_transmit(&mut self) -> Option<&mut Output> {
+        if let Some(payload) = self.pongs.release(&self.output) {
+            self.answer_ping(&payload);
+        }
+        (!self.output.is_empty()).then_some(&mut self.output)
+    }
+
+    /// To below: what becomes of the stream once [`Connection::poll_transmit`] has nothing more.
+    pub fn after_write(&self) -> AfterWrite {
+        match self.state {
+            State::Open | State::Closing { .. } => AfterWrite::Read,
+            State::Ending { how, .. } => how,
+            State::Gone => AfterWrite::DropAtOnce,
+        }
+    }
+
+    /// The one deadline that is set, and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
+        let close = |since: Instant| Some(since + self.limits.close_timeout?);
+        match self.state {
+            State::Open => self.keepalive.deadline(&self.limits),
+            State::Closing { since } => Some((close(since)?, Why::Close)),
+            State::Ending { since, .. } => Some((close(since)?, Why::Linger)),
+            State::Gone => None,
+        }
+    }
+
+    /// Does what has become due at `now`; nothing if nothing has.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let Some((_, why)) = self.poll_timeout().filter(|(at, _)| *at <= now) else { return };
+        match why {
+            Why::Ping => {
+                let payload = self.keepalive.asked(now);
+                self.queue_copy(OpCode::Ping, &payload);
+            }
+            Why::Pong => {
+                // The remote may hear us though we do not hear it, so it is told, and told who failed whom.
+                self.queue_close(CloseCode::POLICY, "no answer to a ping");
+                self.time_out(now, why, self.limits.pong_timeout);
+            }
+            Why::Close => {
+                self.time_out(now, why, self.limits.close_timeout);
+                self.state = State::Gone;
+            }
+            Why::Linger => self.state = State::Gone,
+            Why::Handshake => {}
+        }
+    }
+
+    /// Whether messages can still be sent.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// Whether sending would not meet [`Misuse::Full`].
+    pub fn has_room(&self) -> bool {
+        self.output.len() < self.limits.outgoing
+    }
+
+    /// Bytes that wait to be written.
+    pub fn buffered(&self) -> usize {
+        self.output.len()
+    }
+
+    /// The time between the last keepalive Ping and its Pong, once there was one.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.keepalive.round_trip()
+    }
+
+    /// The bounds this connection was given.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// Server or client.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+}
+
+/// Sending.
+impl Connection {
+    fn may_send(&self) -> Result<(), Misuse> {
+        match self.state {
+            State::Open if self.has_room() => Ok(()),
+            State::Open => Err(Misuse::Full { waiting: self.output.len(), limit: self.limits.outgoing }),
+            _ => Err(Misuse::AfterClose),
+        }
+    }
+
+    fn send_control(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), Misuse> {
+        if payload.len() > MAX_CONTROL {
+            return Err(Misuse::LongControl { limit: MAX_CONTROL, got: payload.len() });
+        }
+        self.may_send()?;
+        self.queue_copy(opcode, payload);
+        Ok(())
+    }
+
+    fn queue(&mut self, opcode: OpCode, payload: bytes::Bytes) {
+        match self.role {
+            Role::Server => {
+                self.queue_header(opcode, payload.len(), None);
+                self.output.share(payload);
+            }
+            Role::Client(_) => self.queue_copy(opcode, &payload),
+        }
+    }
+
+    fn queue_copy(&mut self, opcode: OpCode, payload: &[u8]) {
+        // "a fresh masking key MUST be chosen from the set of allowed 32-bit values" for each frame (section 5.3).
+        let key = match self.role {
+            Role::Server => None,
+            Role::Client(source) => Some(source()),
+        };
+        self.queue_header(opcode, payload.len(), key);
+        match key {
+            None => self.output.copy(payload),
+            Some(key) => self.output.copy_with(payload, |data| mask::apply(data, key, 0)),
+        }
+    }
+
+    fn queue_header(&mut self, opcode: OpCode, len: usize, mask: Option<[u8; 4]>) {
+        let mut bytes = [0; MAX_HEADER];
+        let size = frame::encode(&Header { fin: true, rsv: 0, opcode, mask, len: len as u64 }, &mut bytes);
+        self.output.copy(&bytes[..size]);
+    }
+
+    fn queue_close(&mut self, code: CloseCode, reason: &str) {
+        let body = [&code.get().to_be_bytes(), reason.as_bytes()].concat();
+        self.queue_copy(OpCode::Close, &body[..body.len().min(MAX_CONTROL)]);
+    }
+}
+
+/// Ending.
+impl Connection {
+    /// The one way to the end: tells the application once, drops a partial message, stops reading.
+    fn finish(&mut self, now: Instant, closed: Closed) {
+        if matches!(self.state, State::Ending { .. } | State::Gone) {
+            return;
+        }
+        let how = match (&closed.cause, self.role) {
+            (Cause::Violation(_), _) => AfterWrite::ShutdownThenAwaitEnd,
+            // A remote that does not answer will not end the stream either.
+            (Cause::TimedOut(..), _) => AfterWrite::Drop,
+            (_, Role::Client(_)) => AfterWrite::AwaitEnd,
+            (_, Role::Server) => AfterWrite::Drop,
+        };
+        self.state = State::Ending { since: now, how };
+        self.untold = Some(Box::new(closed));
+        self.assembler.clear();
+        self.reading = Reading::Nothing;
+    }
+
+    fn time_out(&mut self, now: Instant, why: Why, limit: Option<Duration>) {
+        let cause = Cause::TimedOut(why, limit.unwrap_or_default());
+        self.finish(now, Closed { code: 1006, reason: String::new(), cause });
+    }
+
+    /// _Fail the WebSocket Connection_ (section 7.1.7): say why, then end.
+    fn fail(&mut self, now: Instant, violation: Violation) {
+        if matches!(self.state, State::Open) {
+            self.queue_close(violation.close_code(), "");
+        }
+        self.finish(now, Closed { code: 1006, reason: String::new(), cause: Cause::Violation(violation) });
+    }
+
+    fn receive_close(&mut self, now: Instant, body: &[u8]) -> Result<(), Violation> {
+        let (code, reason) = close::decode_body(body)?;
+        let cause = if matches!(self.state, State::Closing { .. }) {
+            Cause::ClosedByUs
+        } else {
+            // "When sending a Close frame in response, the endpoint typically echos the status code it received."
+            self.queue_copy(OpCode::Close, body.get(..2).unwrap_or_default());
+            Cause::ClosedByRemote
+        };
+        self.finish(now, Closed { code, reason: reason.to_owned(), cause });
+        Ok(())
+    }
+}
+
+/// What has happened, one event at a time, from the bytes given to [`Connection::receive`].
+#[derive(Debug)]
+pub struct Events<'c, 'b> {
+    connection: &'c mut Connection,
+    input: &'b mut [u8],
+    given: usize,
+    now: Instant,
+}
+
+impl Events<'_, '_> {
+    /// How many bytes of the input have been used. All of them once the iterator has given `None`.
+    pub fn consumed(&self) -> usize {
+        self.given - self.input.len()
+    }
+}
+
+impl<'b> Iterator for Events<'_, 'b> {
+    type Item = Event<'b>;
+
+    fn next(&mut self) -> Option<Event<'b>> {
+        loop {
+            if let Some(event) = self.connection.poll_event() {
+                return Some(event);
+            }
+            match self.step() {
+                Ok(Step::Event(event)) => return Some(event),
+                Ok(Step::Again) => {}
+                Ok(Step::NeedMore) => return None,
+                Err(violation) => self.connection.fail(self.now, violation),
+            }
+        }
+    }
+}
+
+enum Step<'b> {
+    Event(Event<'b>),
+    Again,
+    NeedMore,
+}
+
+impl<'b> Events<'_, 'b> {
+    /// One header or one stretch of payload. Each call consumes a byte, changes the state, or says that it cannot.
+    fn step(&mut self) -> Result<Step<'b>, Violation> {
+        match &mut self.connection.reading {
+            Reading::Header(_) => self.read_header(),
+            Reading::Data { .. } => self.read_data(),
+            Reading::Control { .. } => self.read_control(),
+            Reading::Nothing => {
+                self.input = &mut [];
+                Ok(Step::NeedMore)
+            }
+        }
+    }
+
+    fn read_header(&mut self) -> Result<Step<'b>, Violation> {
+        let connection = &mut *self.connection;
+        let expect = Expect {
+            masked: connection.role.is_server(),
+            // No extension is implemented yet that could have claimed one.
+            rsv: 0,
+            in_message: connection.assembler.in_message(),
+        };
+        let Reading::Header(reader) = &mut connection.reading else { return Ok(Step::Again) };
+        let (taken, header) = reader.receive(self.input, expect)?;
+        self.take(taken);
+        let Some(header) = header else { return Ok(Step::NeedMore) };
+        let connection = &mut *self.connection;
+        connection.reading = if header.opcode.is_control() {
+            Reading::Control { header, body: Vec::new() }
+        } else {
+            connection.assembler.begin_frame(&header, &connection.limits)?;
+            Reading::Data { header, done: 0 }
+        };
+        Ok(Step::Again)
+    }
+
+    fn read_data(&mut self) -> Result<Step<'b>, Violation> {
+        let Reading::Data { header, done } = self.connection.reading else { return Ok(Step::Again) };
+        let left = header.len - done;
+        let here = usize::try_from(left).unwrap_or(usize::MAX).min(self.input.len());
+        if here == 0 && left > 0 {
+            return Ok(Step::NeedMore);
+        }
+        let piece = self.take(here);
+        if let Some(key) = header.mask {
+            // The offset matters only modulo 4.
+            mask::apply(piece, key, (done % 4) as usize);
+        }
+        if here as u64 == header.len && self.connection.assembler.is_single(&header) {
+            return self.whole_in_input(piece);
+        }
+        self.connection.assembler.keep(piece)?;
+        if (here as u64) < left {
+            self.connection.reading = Reading::Data { header, done: done + here as u64 };
+            return Ok(Step::NeedMore);
+        }
+        self.await_header();
+        if !header.fin {
+            return Ok(Step::Again);
+        }
+        Ok(Step::Event(match self.connection.assembler.finish()? {
+            Whole::Text(text) => Event::Text(Cow::Owned(text)),
+            Whole::Binary(data) => Event::Binary(Cow::Owned(data)),
+        }))
+    }
+
+    fn whole_in_input(&mut self, payload: &'b [u8]) -> Result<Step<'b>, Violation> {
+        let is_text = self.connection.assembler.is_text();
+        self.connection.assembler.clear();
+        self.await_header();
+        Ok(Step::Event(if is_text {
+            let text = std::str::from_utf8(payload).map_err(|_| Violation::InvalidUtf8)?;
+            Event::Text(Cow::Borrowed(text))
+        } else {
+            Event::Binary(Cow::Borrowed(payload))
+        }))
+    }
+
+    fn read_control(&mut self) -> Result<Step<'b>, Violation> {
+        let Reading::Control { header, body } = &mut self.connection.reading else { return Ok(Step::Again) };
+        let header = *header;
+        // At most 125, by the header's own check.
+        let left = header.len as usize - body.len();
+        let here = left.min(self.input.len());
+        let mut body = std::mem::take(body);
+        let piece = self.take(here);
+        if let Some(key) = header.mask {
+            mask::apply(piece, key, body.len());
+        }
+        if here < left {
+            body.extend_from_slice(piece);
+            self.connection.reading = Reading::Control { header, body };
+            return Ok(Step::NeedMore);
+        }
+        self.await_header();
+        if body.is_empty() {
+            self.control(header.opcode, Cow::Borrowed(piece))
+        } else {
+            body.extend_from_slice(piece);
+            self.control(header.opcode, Cow::Owned(body))
+        }
+    }
+
+    fn control(&mut self, opcode: OpCode, body: Cow<'b, [u8]>) -> Result<Step<'b>, Violation> {
+        let connection = &mut *self.connection;
+        match opcode {
+            OpCode::Close => {
+                connection.receive_close(self.now, &body)?;
+                Ok(Step::Again)
+            }
+            OpCode::Ping => {
+                connection.answer_ping(&body);
+                Ok(Step::Event(Event::Ping(body)))
+            }
+            _ => {
+                connection.keepalive.answered(&body, self.now);
+                Ok(Step::Event(Event::Pong(body)))
+            }
+        }
+    }
+
+    fn await_header(&mut self) {
+        self.connection.reading = Reading::Header(HeaderReader::default());
+    }
+
+    fn take(&mut self, count: usize) -> &'b mut [u8] {
+        let (taken, rest) = std::mem::take(&mut self.input).split_at_mut(count);
+        self.input = rest;
+        taken
+    }
+}
+
+impl Connection {
+    /// "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already received a
+    /// Close frame" (section 5.5.2).
+    fn answer_ping(&mut self, payload: &[u8]) {
+        if !self.is_open() {
+            // Our Close frame is the last frame that we send.
+            return;
+        }
+        if self.pongs.reserve(payload, &self.output) {
+            self.queue_copy(OpCode::Pong, payload);
+            self.pongs.queued(&self.output);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

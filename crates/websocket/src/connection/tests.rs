@@ -1,0 +1,127 @@
+//! The machine by the RFC's sections, each rule a test named after what the connection does.
+
+use bytes::Buf;
+
+use super::*;
+use crate::config::MaskSource;
+
+mod closing;
+mod data;
+mod every_byte;
+mod flood;
+mod violations;
+
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+fn fixed_mask() -> [u8; 4] {
+    MASK
+}
+
+/// A connection with virtual time, whose events and output are collected.
+struct Bench {
+    connection: Connection,
+    now: Instant,
+}
+
+impl Bench {
+    fn server() -> Self {
+        Self::new(Role::Server, Limits::default())
+    }
+
+    fn client() -> Self {
+        Self::new(Role::Client(fixed_mask), Limits::default())
+    }
+
+    fn new(role: Role, limits: Limits) -> Self {
+        let now = Instant::now();
+        Self { connection: Connection::new(role, Arc::new(limits), now), now }
+    }
+
+    /// Everything that happens when these bytes arrive at once.
+    fn receive(&mut self, bytes: &[u8]) -> Vec<Event<'static>> {
+        let mut input = bytes.to_vec();
+        self.connection.receive(self.now, &mut input).map(Event::into_owned).collect()
+    }
+
+    /// Everything that happens when they arrive one by one.
+    fn receive_one_by_one(&mut self, bytes: &[u8]) -> Vec<Event<'static>> {
+        bytes.iter().flat_map(|byte| self.receive(&[*byte])).collect()
+    }
+
+    fn end(&mut self) -> Option<Event<'static>> {
+        self.connection.receive_end(self.now);
+        self.connection.poll_event()
+    }
+
+    fn wait(&mut self, time: Duration) -> Option<Event<'static>> {
+        self.now += time;
+        self.connection.handle_timeout(self.now);
+        self.connection.poll_event()
+    }
+
+    fn written(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(output) = self.connection.poll_transmit() {
+            let chunk = output.chunk();
+            all.extend_from_slice(chunk);
+            let count = chunk.len();
+            output.advance(count);
+        }
+        all
+    }
+}
+
+/// The end in these events; there must be exactly one, and nothing after it.
+#[track_caller]
+fn the_end(events: &[Event<'static>]) -> Closed {
+    let [before @ .., Event::Closed(closed)] = events else { panic!("does not end with Closed: {events:?}") };
+    assert!(!before.iter().any(|event| matches!(event, Event::Closed(_))), "closed twice: {events:?}");
+    closed.clone()
+}
+
+#[track_caller]
+fn violation(events: &[Event<'static>]) -> Violation {
+    match the_end(events).cause {
+        Cause::Violation(violation) => violation,
+        other => panic!("not a violation: {other:?}"),
+    }
+}
+
+/// A frame as a client sends it.
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = header(first, payload.len(), 0x80);
+    frame.extend(MASK);
+    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame
+}
+
+/// A frame as a server sends it.
+fn plain(first: u8, payload: &[u8]) -> Vec<u8> {
+    [header(first, payload.len(), 0), payload.to_vec()].concat()
+}
+
+fn header(first: u8, len: usize, mask: u8) -> Vec<u8> {
+    match len {
+        0..=125 => vec![first, mask | len as u8],
+        126..=65535 => [&[first, mask | 126][..], &(len as u16).to_be_bytes()].concat(),
+        _ => [&[first, mask | 127][..], &(len as u64).to_be_bytes()].concat(),
+    }
+}
+
+fn text(text: &str) -> Event<'static> {
+    Event::Text(text.to_owned().into())
+}
+
+fn binary(data: &[u8]) -> Event<'static> {
+    Event::Binary(data.to_vec().into())
+}
+
+impl Connection {
+    fn assembler_capacity(&self) -> usize {
+        self.assembler.capacity()
+    }
+
+    fn output_capacity(&self) -> usize {
+        self.output.capacity()
+    }
+}
