@@ -233,8 +233,8 @@ impl<S> WebSocket<S> {
         self.connection.has_room()
     }
 
-    /// Bytes that wait to be written, frame headers included.
-    pub fn buffered(&self) -> usize {
+    /// Bytes that wait to be written, frame headers included; what pages know as `bufferedAmount`, with headers.
+    pub fn queued(&self) -> usize {
         self.connection.buffered()
     }
 
@@ -268,7 +268,7 @@ impl<S> std::fmt::Debug for WebSocket<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WebSocket")
             .field("subprotocol", &self.subprotocol)
-            .field("buffered", &self.buffered())
+            .field("queued", &self.queued())
             .field("closed", &self.closed())
             .finish_non_exhaustive()
     }

@@ -340,7 +340,9 @@ fn a_response_is_written_with_exactly_one_length_and_in_the_spelling_of_the_rfcs
     for status in [101, 100, 204, 304] {
         let response = http::Response::builder().status(status).body(()).expect("a response");
         let written = write_response(&response, b"body");
-        assert!(!written.windows(7).any(|bytes| bytes == b"Content") && written.ends_with(b"\r\n\r\n"));
+        assert!(
+            !String::from_utf8_lossy(&written).contains("Content-Length") && written.ends_with(b"\r\n\r\n")
+        );
     }
 }
 

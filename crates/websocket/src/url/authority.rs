@@ -10,15 +10,17 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// `text` with the brackets that an IPv6 address has there. Empty ones, zones (`%25eth0`), future address formats
-    /// and percent-encoded names are refused: nobody could connect to them.
+    /// `text` with the brackets that an IPv6 address has there.
+    ///
+    /// Zones (`%25eth0`), future address formats, and names with percent-encoding or sub-delimiters are refused although
+    /// RFC 3986 has them: nobody can connect to such a host, and the comma of `Host: a,b` is what a proxy leaves that
+    /// has joined two fields.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Some(inside) = text.strip_prefix('[') {
             let ip: Ipv6Addr = inside.strip_suffix(']')?.parse().ok()?;
             return Some(Self { text: ip.to_string(), ip: Some(ip.into()) });
         }
-        let well_formed =
-            !text.is_empty() && text.bytes().all(|byte| is_unreserved(byte) || is_sub_delim(byte));
+        let well_formed = !text.is_empty() && text.bytes().all(is_unreserved);
         well_formed.then(|| Self {
             text: text.to_ascii_lowercase(),
             ip: text.parse::<Ipv4Addr>().ok().map(IpAddr::from),
@@ -95,8 +97,4 @@ fn parse_port(digits: &str) -> Option<u16> {
 
 pub(super) const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-pub(super) const fn is_sub_delim(byte: u8) -> bool {
-    matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }

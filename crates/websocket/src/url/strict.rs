@@ -1,6 +1,6 @@
 //! The grammar of RFC 6455 §3: `scheme "://" [userinfo "@"] host [":" port] path ["?" query]`.
 
-use super::authority::{Authority, BadAuthority, is_sub_delim, is_unreserved};
+use super::authority::{Authority, BadAuthority, is_unreserved};
 use super::{UrlError, WsUrl};
 
 pub(super) fn parse(input: &str) -> Result<WsUrl, UrlError> {
@@ -59,4 +59,8 @@ fn bad_position(text: &str, extra: fn(u8) -> bool) -> Option<usize> {
         };
     }
     None
+}
+
+const fn is_sub_delim(byte: u8) -> bool {
+    matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }

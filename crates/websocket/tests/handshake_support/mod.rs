@@ -6,11 +6,11 @@ use http::{HeaderName, HeaderValue, Request};
 use trunkline_websocket::handshake::{AcceptPolicy, OriginPolicy};
 
 /// The key of the RFC's example, and its answer.
-pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// The request of the RFC's example, without what is optional.
-pub fn example() -> Request<()> {
+pub(crate) fn example() -> Request<()> {
     with(&[
         ("Host", "server.example.com"),
         ("Upgrade", "websocket"),
@@ -21,7 +21,7 @@ pub fn example() -> Request<()> {
 }
 
 /// A GET with these headers and no others.
-pub fn with(headers: &[(&str, &str)]) -> Request<()> {
+pub(crate) fn with(headers: &[(&str, &str)]) -> Request<()> {
     let mut request = Request::get("/chat").body(()).expect("a request");
     for (name, value) in headers {
         request = add(request, name, value);
@@ -30,7 +30,7 @@ pub fn with(headers: &[(&str, &str)]) -> Request<()> {
 }
 
 /// The same request with `name` replaced by these lines; none removes it.
-pub fn set(mut request: Request<()>, name: &str, values: &[&str]) -> Request<()> {
+pub(crate) fn set(mut request: Request<()>, name: &str, values: &[&str]) -> Request<()> {
     request.headers_mut().remove(name);
     for value in values {
         request = add(request, name, value);
@@ -39,14 +39,14 @@ pub fn set(mut request: Request<()>, name: &str, values: &[&str]) -> Request<()>
 }
 
 /// The same request with one more line.
-pub fn add(mut request: Request<()>, name: &str, value: &str) -> Request<()> {
+pub(crate) fn add(mut request: Request<()>, name: &str, value: &str) -> Request<()> {
     let name: HeaderName = name.parse().expect("a header name");
     request.headers_mut().append(name, HeaderValue::from_str(value).expect("a header value"));
     request
 }
 
 /// A policy that speaks `subprotocols` to whoever comes.
-pub fn speaks(subprotocols: &[&str]) -> AcceptPolicy {
+pub(crate) fn speaks(subprotocols: &[&str]) -> AcceptPolicy {
     AcceptPolicy {
         subprotocols: subprotocols.iter().map(ToString::to_string).collect(),
         origin: OriginPolicy::Any,

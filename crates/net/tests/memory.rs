@@ -1,0 +1,87 @@
+//! Memory follows what has arrived, never what was announced. Alone in its binary: it counts every allocation.
+
+mod common;
+
+use common::*;
+use peak_alloc::PeakAlloc;
+use trunkline_net::{Error, Limits, Violation};
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+/// One thread, one test: whatever is allocated meanwhile is the connection's.
+#[test]
+fn memory_is_bounded_by_what_arrived_under_every_kind_of_flood() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(async {
+        // The thread's receive buffer and the runtime's own structures are there before the first measurement.
+        announced_lengths_allocate_nothing().await;
+        announced_lengths_allocate_nothing().await;
+        endless_fragments_stop_at_the_limit().await;
+        empty_fragments_keep_nothing().await;
+        a_ping_flood_from_a_remote_that_never_reads_keeps_memory_flat().await;
+    });
+}
+
+async fn measured<T>(work: impl Future<Output = T>) -> (T, usize) {
+    ALLOCATOR.reset_peak_usage();
+    let before = ALLOCATOR.current_usage();
+    let result = work.await;
+    (result, ALLOCATOR.peak_usage().saturating_sub(before))
+}
+
+async fn announced_lengths_allocate_nothing() {
+    let limits = Limits { message: usize::MAX, ..Limits::default() };
+    let (mut server, mut raw) = server_and_raw(4096, &limits);
+    let header = [&[0x82, 0xff][..], &(1u64 << 62).to_be_bytes(), &[0; 4], &[1; 100]].concat();
+    write(&mut raw, &header).await;
+    let (_, peak) = measured(tokio::time::timeout(std::time::Duration::from_secs(1), server.recv())).await;
+    assert!(peak < 70_000, "{peak} bytes for a header that announces 2^62 and 100 bytes of payload");
+}
+
+async fn endless_fragments_stop_at_the_limit() {
+    let limits = Limits { message: 100_000, ..Limits::default() };
+    let (mut server, mut raw) = server_and_raw(4096, &limits);
+    let flood = tokio::spawn(async move {
+        write(&mut raw, &masked(0x02, &[1; 1000])).await;
+        for _ in 0..99 {
+            write(&mut raw, &masked(0x00, &[1; 1000])).await;
+        }
+        write(&mut raw, &masked(0x00, &[1])).await;
+        read_to_end(&mut raw).await
+    });
+    let (result, peak) = measured(server.recv()).await;
+    let error = result.expect("told").expect_err("over the limit");
+    assert!(
+        matches!(error, Error::Violation(Violation::MessageTooBig { limit: 100_000, got: 100_001 })),
+        "{error}"
+    );
+    assert!(peak < 300_000, "{peak} bytes for a message of 100,000");
+    assert_eq!(flood.await.expect("no panic"), [0x88, 2, 0x03, 0xf1]);
+}
+
+async fn empty_fragments_keep_nothing() {
+    let limits = Limits { fragments: u32::MAX, ..Limits::default() };
+    let (mut server, mut raw) = server_and_raw(4096, &limits);
+    let flood = tokio::spawn(async move {
+        write(&mut raw, &masked(0x02, b"")).await;
+        for _ in 0..10_000 {
+            write(&mut raw, &masked(0x00, b"").repeat(100)).await;
+        }
+    });
+    let (_, peak) = measured(server.recv()).await;
+    assert!(peak < 20_000, "{peak} bytes for a million empty fragments");
+    flood.await.expect("no panic");
+}
+
+async fn a_ping_flood_from_a_remote_that_never_reads_keeps_memory_flat() {
+    let (mut server, mut raw) = server_and_raw(4096, &Limits::default());
+    let flood = tokio::spawn(async move {
+        for _ in 0..2000 {
+            write(&mut raw, &masked(0x89, &[7; 125]).repeat(30)).await;
+        }
+    });
+    let (_, peak) = measured(server.recv()).await;
+    assert!(peak < 40_000, "{peak} bytes for 60,000 unread pongs");
+    flood.await.expect("no panic");
+}
