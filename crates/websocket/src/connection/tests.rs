@@ -1,5 +1,7 @@
 //! The machine by the RFC's sections, each rule a test named after what the connection does.
 
+use std::borrow::Cow;
+
 use bytes::Buf;
 
 use super::*;
