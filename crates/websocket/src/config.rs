@@ -43,7 +43,7 @@ pub struct Limits {
     /// Large enough for any document an interactive application sends at once, small enough that a thousand hostile
     /// connections cost one GiB and not sixty.
     pub message: usize,
-    /// Frames in one message (4,096), empty ones counted; more fail the connection with 1009.
+    /// Frames of one message before its last (4,096), empty ones counted; more fail the connection with 1009.
     ///
     /// Browsers fragment large messages (Firefox at 128 KiB), streaming senders at 4 to 64 KiB; a peer that needs
     /// more frames than this sends its message in crumbs.

@@ -66,9 +66,9 @@ pub enum Violation {
         got: u64,
     },
     /// A message in more frames than [`Limits::fragments`](crate::Limits::fragments).
-    #[error("a message in more than {limit} frames (RFC 6455 section 10.4)")]
+    #[error("a message with more than {limit} frames before its last (RFC 6455 section 10.4)")]
     TooManyFragments {
-        /// The limit, in frames.
+        /// The limit, in frames with FIN = 0.
         limit: u32,
     },
     /// Text that is not UTF-8 (section 8.1).

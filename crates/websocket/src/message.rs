@@ -159,7 +159,8 @@ impl Prepared {
 pub(crate) struct Assembler {
     /// The opcode of its first frame, while a message is open.
     kind: Option<OpCode>,
-    frames: u32,
+    /// Frames so far that were not the last.
+    fragments: u32,
     /// The length of all its frames so far, by their headers.
     announced: u64,
     kept: Vec<u8>,
@@ -182,8 +183,10 @@ impl Assembler {
     /// Counts a data frame by its header, before any of its payload is read.
     pub(crate) fn begin_frame(&mut self, header: &Header, limits: &Limits) -> Result<(), Violation> {
         self.kind.get_or_insert(header.opcode);
-        self.frames = self.frames.saturating_add(1);
-        if self.frames > limits.fragments {
+        if !header.fin {
+            self.fragments = self.fragments.saturating_add(1);
+        }
+        if self.fragments > limits.fragments {
             return Err(Violation::TooManyFragments { limit: limits.fragments });
         }
         // A header's length is below 2^63, so the sum cannot wrap before the limit of a usize stops it.
@@ -196,7 +199,7 @@ impl Assembler {
 
     /// Whether a frame that is whole in the input is the whole message, so that nothing has to be kept.
     pub(crate) fn is_single(&self, header: &Header) -> bool {
-        self.frames == 1 && header.fin && self.kept.is_empty()
+        self.fragments == 0 && header.fin
     }
 
     /// Keeps a piece of payload, already unmasked. Text is judged at once: "fail fast".

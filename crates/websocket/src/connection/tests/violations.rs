@@ -139,7 +139,7 @@ fn fragments_whose_lengths_add_up_past_the_largest_length_are_refused_at_the_hea
 fn empty_fragments_count_and_too_many_are_refused_with_1009() {
     let limits = Limits { fragments: 10, ..Limits::default() };
     let mut server = Bench::new(Role::Server, limits.clone());
-    let ten = [masked(0x02, b""), masked(0x00, b"").repeat(8), masked(0x80, b"")].concat();
+    let ten = [masked(0x02, b""), masked(0x00, b"").repeat(9), masked(0x80, b"")].concat();
     assert_eq!(server.receive(&ten), [binary(b"")]);
     let mut server = Bench::new(Role::Server, limits);
     let eleven = [masked(0x02, b""), masked(0x00, b"").repeat(10)].concat();
