@@ -1,1 +1,59 @@
-fn main() {}
+//! `trunkline`: people operate it. Parse, run, exit code.
+
+mod api;
+mod args;
+mod command;
+mod exit;
+mod output;
+mod signals;
+mod stdin;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Cli, Command};
+use crate::exit::{Failure, Outcome};
+
+fn main() -> ExitCode {
+    // Clap prints its own errors and ends with 2, which is our `Exit::Usage`.
+    let Cli { log, command } = Cli::parse();
+    let outcome = log_to_stderr(log.as_deref(), default_log(&command)).and_then(|()| run(command));
+    let exit = outcome.unwrap_or_else(|failure| {
+        eprintln!("trunkline: {failure}");
+        failure.exit()
+    });
+    exit.into()
+}
+
+fn run(command: Command) -> Outcome {
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::unclean(format_args!("cannot start threads: {error}")))?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Serve(_) | Command::Check(_) | Command::Publish(_) | Command::Subscribe(_) => unreachable!(),
+            Command::Ticket(args) => command::ticket::run(args).await,
+            Command::Connect(args) => command::connect::run(args).await,
+            Command::Echo(args) => command::echo::run(args).await,
+        }
+    });
+    // A name look-up that hangs must not keep a process that is done.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn default_log(command: &Command) -> &'static str {
+    match command {
+        Command::Serve(_) => "info",
+        _ => "warn",
+    }
+}
+
+fn log_to_stderr(filter: Option<&str>, default: &str) -> Result<(), Failure> {
+    let filter = filter.unwrap_or(default);
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| Failure::usage(format_args!("the log filter {filter:?}: {error}")))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}

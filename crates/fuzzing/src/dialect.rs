@@ -14,7 +14,8 @@ pub fn dialect(data: &[u8]) {
     match memory::within(heap, || decode_command(data, &limits)) {
         Ok(Incoming::Command(command)) => {
             assert!((1..1 << 53).contains(&command.id), "id {}", command.id);
-            let again = decode_command(command.encode().as_bytes(), &limits).expect("what was read once is read again");
+            let again = decode_command(command.encode().as_bytes(), &limits)
+                .expect("what was read once is read again");
             assert_eq!(again, Incoming::Command(command));
         }
         Ok(Incoming::Pong(_)) => {}
@@ -23,7 +24,10 @@ pub fn dialect(data: &[u8]) {
             assert!(answer.len() < 4096, "an answer of {} bytes", answer.len());
             let read = decode_message(answer.as_bytes()).expect("clients can read our errors");
             if let Some(id) = bad.id {
-                assert!(matches!(read, ServerMessage::Error { id: answered, .. } if answered == id), "{answer}");
+                assert!(
+                    matches!(read, ServerMessage::Error { id: answered, .. } if answered == id),
+                    "{answer}"
+                );
             }
         }
     }

@@ -126,12 +126,17 @@ impl Run {
     fn check(&self, other: Role, now: Instant) {
         let ends: Vec<&Closed> = self.events.iter().filter_map(closed).collect();
         assert_eq!(ends.len(), 1, "exactly one Closed: {:?}", self.events);
-        assert!(self.events.last().is_some_and(|event| closed(event).is_some()), "nothing follows it: {:?}", self.events);
+        assert!(
+            self.events.last().is_some_and(|event| closed(event).is_some()),
+            "nothing follows it: {:?}",
+            self.events
+        );
 
         // What we write is itself beyond reproach: our own other role reads it and finds no fault.
         let mut reader = Connection::new(other, Arc::new(Limits::unlimited()), now);
         let mut written = self.written.clone();
-        let mut heard: Vec<Event<'static>> = reader.receive(now, &mut written).map(Event::into_owned).collect();
+        let mut heard: Vec<Event<'static>> =
+            reader.receive(now, &mut written).map(Event::into_owned).collect();
         reader.receive_end(now);
         heard.extend(std::iter::from_fn(|| reader.poll_event()));
         let echoes: Vec<&Event<'static>> = heard.iter().filter(|event| is_message(event)).collect();

@@ -1,7 +1,9 @@
 //! Heads of HTTP/1.1, and the handshake that they carry.
 
 use http::{HeaderMap, Request, Response, StatusCode};
-use trunkline_websocket::handshake::http1::{HeadLimits, HeadReader, ResponseReader, write_request, write_response};
+use trunkline_websocket::handshake::http1::{
+    HeadLimits, HeadReader, ResponseReader, write_request, write_response,
+};
 use trunkline_websocket::handshake::{
     self, AcceptPolicy, Attempt, ConnectOptions, Extension, OriginPolicy, Rejected, Rule, accept,
 };
@@ -16,7 +18,7 @@ const LIMITS: HeadLimits = HeadLimits { bytes: 2048, headers: 20 };
 const HEAP: usize = 3 * LIMITS.bytes + 8192;
 
 /// The key of RFC 6455 section 1.3, so that the answer in the seeds is the right one.
-pub const KEY: [u8; 16] = *b"the sample nonce";
+const KEY: [u8; 16] = *b"the sample nonce";
 
 /// What a server receives first.
 pub fn request_head(data: &[u8]) {
@@ -57,12 +59,17 @@ pub fn response_head(data: &[u8]) {
             (reader, end)
         });
         let verdict = end.and_then(|end| match end {
-            Some(end) => attempt.verify(&reader.response()?).map(|established| (end, established.response().clone())),
+            Some(end) => {
+                attempt.verify(&reader.response()?).map(|established| (end, established.response().clone()))
+            }
             None => Err(reader.response().expect_err("there is no response in an incomplete head")),
         });
         let verdict = verdict.map(|(end, response)| {
             assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
-            assert_eq!(response.headers()["sec-websocket-accept"].as_bytes().trim_ascii(), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+            assert_eq!(
+                response.headers()["sec-websocket-accept"].as_bytes().trim_ascii(),
+                b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+            );
             end
         });
         let verdict = verdict.map_err(|rejected| rejected.rule());
@@ -91,12 +98,19 @@ fn feed(
 
 fn judge_request(request: &Request<()>) {
     let again = reread(&write_request(request)).request().expect("what was read once is read again");
-    assert_eq!((again.method(), again.uri(), again.version()), (request.method(), request.uri(), request.version()));
+    assert_eq!(
+        (again.method(), again.uri(), again.version()),
+        (request.method(), request.uri(), request.version())
+    );
     assert_eq!(again.headers(), request.headers());
 
     let policies = [
         AcceptPolicy { origin: OriginPolicy::Any, ..AcceptPolicy::default() },
-        AcceptPolicy { subprotocols: vec!["hub.json.1".into()], require_subprotocol: true, ..AcceptPolicy::default() },
+        AcceptPolicy {
+            subprotocols: vec!["hub.json.1".into()],
+            require_subprotocol: true,
+            ..AcceptPolicy::default()
+        },
     ];
     for policy in policies {
         match accept(request, &policy) {
@@ -107,7 +121,9 @@ fn judge_request(request: &Request<()>) {
                 let offered = request.headers().get_all("sec-websocket-protocol").iter();
                 let mut offered = offered.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
                 let chosen = accepted.subprotocol();
-                assert!(chosen.is_none_or(|chosen| offered.any(|name| name.trim_ascii() == chosen.as_bytes())));
+                assert!(
+                    chosen.is_none_or(|chosen| offered.any(|name| name.trim_ascii() == chosen.as_bytes()))
+                );
             }
             Err(rejected) => check_answer(&rejected),
         }

@@ -26,7 +26,8 @@ impl Random {
     /// `seed` with a few things wrong: bits flipped, bytes set to extremes, stretches removed, doubled or spliced in
     /// from `other`.
     pub fn change(&mut self, seed: &[u8], other: &[u8]) -> Vec<u8> {
-        const EXTREMES: &[u8] = &[0x00, 0x7d, 0x7e, 0x7f, 0x80, 0xff, b'\r', b'\n', b' ', b':', b'"', b'{', b'['];
+        const EXTREMES: &[u8] =
+            &[0x00, 0x7d, 0x7e, 0x7f, 0x80, 0xff, b'\r', b'\n', b' ', b':', b'"', b'{', b'['];
         let mut bytes = seed.to_vec();
         for _ in 0..=self.below(4) {
             let at = self.below(bytes.len() + 1);

@@ -83,7 +83,9 @@ pub fn request_heads() -> Vec<Vec<u8>> {
         with("Origin: https://example.com:8101\r\n"),
         with("Origin: null\r\n"),
         with("Sec-WebSocket-Protocol: chat, hub.json.1\r\nSec-WebSocket-Protocol: other\r\n"),
-        with("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x; a=\"b\\\"c\"; d=1\r\n"),
+        with(
+            "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x; a=\"b\\\"c\"; d=1\r\n",
+        ),
         with("Sec-WebSocket-Extensions: x; y=\"unterminated\r\n"),
         with("Content-Length: 5\r\n"),
         with("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n"),
@@ -122,7 +124,8 @@ pub fn response_heads() -> Vec<Vec<u8>> {
         with("Sec-WebSocket-Extensions: permessage-deflate\r\n"),
         with("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"),
         with("Content-Length: 0\r\n"),
-        [b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n".to_vec(), with("")].concat(),
+        [b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n".to_vec(), with("")]
+            .concat(),
         b"HTTP/1.1 100 Continue\r\n\r\n".repeat(20),
         b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nno".to_vec(),
         b"HTTP/1.0 200 OK\r\n\r\n".to_vec(),
@@ -133,11 +136,40 @@ pub fn response_heads() -> Vec<Vec<u8>> {
 /// URLs, good and bad.
 pub fn urls() -> Vec<Vec<u8>> {
     let urls = [
-        "ws://example.com", "wss://example.com:443/chat?room=1", "WS://Example.COM:80/%7Ea?b", "ws://[2001:db8::1]:8101/",
-        "ws://user:p%40ss@example.com/", "ws://0x7f.1/", "ws://127.1:65535", "ws:example.com", "ws://ex\u{e4}mple.com/\u{fc}",
-        "https://example.com/a", "/relative?q", "//other.example/b", "?q", "", "ws://h?x", "ws://h/#f", "ws://h#", "ws://h\\a\\b",
-        "ws://h:0/", "ws://h:65536/", "ws://h:/", "ws://[fe80::1%25eth0]/", "ws://a b/", "ws://h/a b", "ws://h/%zz", "ws://h/\r\nX: y",
-        "ws://@h/", "ws://:@h/", "ws://h.:80./", "ws://%41/", "ftp://h/", "ws://h/../a/./b", "ws:///a", "ws://h/|{}^`[]",
+        "ws://example.com",
+        "wss://example.com:443/chat?room=1",
+        "WS://Example.COM:80/%7Ea?b",
+        "ws://[2001:db8::1]:8101/",
+        "ws://user:p%40ss@example.com/",
+        "ws://0x7f.1/",
+        "ws://127.1:65535",
+        "ws:example.com",
+        "ws://ex\u{e4}mple.com/\u{fc}",
+        "https://example.com/a",
+        "/relative?q",
+        "//other.example/b",
+        "?q",
+        "",
+        "ws://h?x",
+        "ws://h/#f",
+        "ws://h#",
+        "ws://h\\a\\b",
+        "ws://h:0/",
+        "ws://h:65536/",
+        "ws://h:/",
+        "ws://[fe80::1%25eth0]/",
+        "ws://a b/",
+        "ws://h/a b",
+        "ws://h/%zz",
+        "ws://h/\r\nX: y",
+        "ws://@h/",
+        "ws://:@h/",
+        "ws://h.:80./",
+        "ws://%41/",
+        "ftp://h/",
+        "ws://h/../a/./b",
+        "ws:///a",
+        "ws://h/|{}^`[]",
     ];
     urls.iter().map(|url| url.as_bytes().to_vec()).collect()
 }
@@ -181,6 +213,9 @@ pub fn dialect() -> Vec<Vec<u8>> {
         r#"{"expiring":{"in_ms":1000}}"#,
         r#"{"ping":1}"#,
     ];
-    let deep = [b"[".repeat(5000), br#"{"id":1,"publish":{"channel":"a","data":"#.iter().copied().chain(b"[".repeat(4000)).collect()];
+    let deep = [
+        b"[".repeat(5000),
+        br#"{"id":1,"publish":{"channel":"a","data":"#.iter().copied().chain(b"[".repeat(4000)).collect(),
+    ];
     messages.iter().map(|message| message.as_bytes().to_vec()).chain(deep).collect()
 }

@@ -28,7 +28,10 @@ fn check(url: &WsUrl, parse: Parser) {
     assert!(target.starts_with('/'), "{target:?}");
     assert!(target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'), "{target:?}");
     let authority = url.authority();
-    assert!(authority.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@\\".contains(&byte)), "{authority:?}");
+    assert!(
+        authority.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@\\".contains(&byte)),
+        "{authority:?}"
+    );
 
     // What is shown leads back to the same place, and tells nobody's password.
     let shown = url.to_string();
@@ -40,7 +43,8 @@ fn check(url: &WsUrl, parse: Parser) {
     );
 
     // Whatever the URL, the request made of it is one request.
-    let attempt = handshake::request(url, &ConnectOptions::default(), [0; 16]).expect("any URL makes a request");
+    let attempt =
+        handshake::request(url, &ConnectOptions::default(), [0; 16]).expect("any URL makes a request");
     let head = write_request(attempt.request());
     let mut reader = HeadReader::new(HeadLimits { bytes: 1 << 20, headers: 20 });
     assert_eq!(reader.receive(&head).expect("what we write is valid"), Some(head.len()));

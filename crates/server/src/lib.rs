@@ -1,1 +1,170 @@
-//! server
+//! The Trunkline connection server: clients come in by a door, meet in the hub, and the application talks to them over
+//! HTTP.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use trunkline_server::{Config, Server};
+//!
+//! let server = Server::new(Config::default())?;
+//! let listeners = server.bind().await?;
+//! println!("listening on {}", listeners[0]);
+//! let summary = server.run(listeners, std::future::pending()).await;
+//! println!("{summary}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The way in
+//!
+//! `listener` accepts · `connection` reads the first head and decides: a `door`, or plain `http` · a door hands whole messages
+//! to a `driver::Client`, which is all it knows of the hub. Everything behind that hangs off one `node::Node`.
+//!
+//! # What this crate never does
+//!
+//! It reads no cookie, resolves no name, starts no other process, and needs none. Nothing that a remote sends makes it panic or
+//! grow past a limit of the configuration.
+
+use std::sync::Arc;
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+
+mod address;
+mod admission;
+mod broker;
+mod cells;
+mod channel;
+mod clock;
+pub mod config;
+mod connection;
+mod door;
+mod driver;
+mod encoded;
+mod http;
+mod hub;
+mod limits;
+mod listener;
+mod metrics;
+mod node;
+mod outbox;
+mod peer;
+mod policy;
+mod presence;
+mod rate;
+mod session;
+mod shutdown;
+mod ticket;
+mod ticket_store;
+
+pub use config::{Config, Problems};
+pub use listener::{Listener, Serves};
+pub use shutdown::Summary;
+
+use admission::Admission;
+use clock::Clock;
+use config::Secret;
+use metrics::Metrics;
+use node::Node;
+use shutdown::Stop;
+
+/// A server that is ready to run.
+#[derive(Debug)]
+pub struct Server {
+    app: Arc<App>,
+    api_key_is_generated: bool,
+}
+
+/// What everything in the shell has in hand.
+pub(crate) struct App {
+    config: Config,
+    /// The limits of a WebSocket, and of the first head of every connection.
+    socket_limits: Arc<trunkline_net::Limits>,
+    api_key: Secret,
+    node: Arc<Node>,
+    metrics: Metrics,
+    admission: Arc<Admission>,
+    stop: Arc<Stop>,
+}
+
+impl Server {
+    /// A server as configured. Without an API key, which only a server on loopback may be, it makes a random one.
+    ///
+    /// # Errors
+    /// What [`Config::check`] finds.
+    pub fn new(config: Config) -> Result<Server, Problems> {
+        let problems = config.check();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let api_key_is_generated = config.api_key.is_none();
+        let api_key = config.api_key.clone().unwrap_or_else(random_key);
+        let node = Node::new(config.node_settings(), Clock::system());
+        let app = App {
+            socket_limits: Arc::new(config.socket_limits()),
+            api_key,
+            metrics: Metrics::new(node.clone()),
+            node,
+            admission: Admission::new(&config.limits, &config.listen.trusted),
+            stop: Stop::new(),
+            config,
+        };
+        Ok(Server { app: Arc::new(app), api_key_is_generated })
+    }
+
+    /// The key that the HTTP API asks for.
+    #[must_use]
+    pub fn api_key(&self) -> &Secret {
+        &self.app.api_key
+    }
+
+    /// Whether that key was made up just now, so that somebody has to be told.
+    #[must_use]
+    pub fn api_key_is_generated(&self) -> bool {
+        self.api_key_is_generated
+    }
+
+    /// The configuration it runs with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.app.config
+    }
+
+    /// Opens the configured listeners, the doors' first.
+    ///
+    /// # Errors
+    /// The first that cannot be opened, named.
+    pub async fn bind(&self) -> std::io::Result<Vec<Listener>> {
+        Listener::bind(&self.app.config).await
+    }
+
+    /// Serves `listeners` until `shutdown` is done, then stops gracefully: see [`Summary`].
+    ///
+    /// # Cancel safety
+    /// Dropped, it stops accepting; connections that are open are cut.
+    pub async fn run(self, listeners: Vec<Listener>, shutdown: impl Future<Output = ()>) -> Summary {
+        let app = self.app;
+        // Aborts what is still in it when it is dropped.
+        let mut background = tokio::task::JoinSet::new();
+        background.spawn(app.node.clone().maintain());
+        let _cut = shutdown::CutOnDrop(app.stop.clone());
+        let mut accepting = tokio::task::JoinSet::new();
+        for listener in listeners {
+            accepting.spawn(connection::accept_loop(app.clone(), listener));
+        }
+        shutdown.await;
+        shutdown::begin(&app);
+        while accepting.join_next().await.is_some() {}
+        shutdown::finish(&app).await
+    }
+}
+
+/// 256 random bits, as text.
+fn random_key() -> Secret {
+    let bytes: [u8; 32] = rand::random();
+    Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("App(..)")
+    }
+}

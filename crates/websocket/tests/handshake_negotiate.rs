@@ -89,6 +89,8 @@ fn the_server_takes_the_first_acceptable_offer_of_several() {
         ["x-toy; level=9"]
     );
     assert_eq!(select(vec![TOY], "x-other, x-toy; level=\"9\""), ["x-toy; level=9"]);
+    let bitless = Toy { rsv: Rsv::NONE, ..TOY };
+    assert_eq!(select(vec![bitless], "x-toy; level=3, x-toy; level=9"), ["x-toy; level=3"], "whatever it claims");
 }
 
 #[test]

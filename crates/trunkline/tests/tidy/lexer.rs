@@ -50,10 +50,10 @@ pub(crate) fn end_of_item(code: &str, start: usize) -> usize {
 /// Where `word` stands in `code` as a word of its own: the line (from 1) of each.
 pub(crate) fn lines_with(code: &str, word: &str) -> Vec<usize> {
     let found = code.match_indices(word).filter(|(at, _)| {
-        let before = code[..*at].chars().next_back();
-        let after = code[at + word.len()..].chars().next();
-        let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-        !(joins(before) && word.starts_with(is_word)) && !(joins(after) && word.ends_with(is_word))
+        let before = code[..*at].chars().next_back().is_some_and(is_word);
+        let after = code[at + word.len()..].chars().next().is_some_and(is_word);
+        let is_longer_word = before && word.starts_with(is_word) || after && word.ends_with(is_word);
+        !is_longer_word
     });
     found.map(|(at, _)| line_of(code, at)).collect()
 }

@@ -257,8 +257,8 @@ fn key(headers: &HeaderMap) -> Result<&str, Rejected> {
         }
         Single::Several(count) => return Err(rejected.got(format!("{count} Sec-WebSocket-Key fields"))),
     };
-    let mut nonce = [0; 18]; // What 24 characters of base64 could decode to at most.
-    let valid = value.len() == 24 && STANDARD.decode_slice(value, &mut nonce) == Ok(16);
+    let mut nonce = [0; 18]; // What 24 characters of base64 could decode to at most; more do not fit and are refused.
+    let valid = STANDARD.decode_slice(value, &mut nonce) == Ok(16);
     str::from_utf8(value).ok().filter(|_| valid).ok_or_else(|| rejected.got(value))
 }
 

@@ -1,0 +1,218 @@
+//! The server's HTTP API, as far as these commands need it. Plain `http:` alone: TLS is not spoken yet.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::args::{self, AddressPolicy, TicketTerms};
+use crate::exit::Failure;
+use crate::output;
+
+/// From the request to the end of the answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The largest answer: a ticket is far below 1 KiB, and so is a problem document.
+const ANSWER_BYTES: usize = 64 << 10;
+
+/// The HTTP API of one server, and the key to it.
+#[derive(Clone)]
+pub(crate) struct Api {
+    client: Client<HttpConnector, Full<Bytes>>,
+    /// Scheme and authority, without a slash at the end.
+    base: String,
+    authorization: HeaderValue,
+}
+
+/// The body of `POST /api/v1/tickets`.
+#[derive(Clone, Serialize)]
+pub(crate) struct TicketRequest {
+    user: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_s: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channels: Option<Box<RawValue>>,
+}
+
+/// What is used of its answer.
+#[derive(Deserialize)]
+struct Minted {
+    ticket: String,
+}
+
+/// What is used of a problem document (RFC 9457).
+#[derive(Deserialize)]
+struct Problem {
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    detail: String,
+}
+
+impl Api {
+    /// Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// Usage: no key, or a URL that is not one of the API.
+    pub(crate) fn new(args: &args::Api) -> Result<Self, Failure> {
+        let key = args.key.as_deref().filter(|key| !key.is_empty()).ok_or_else(|| {
+            Failure::usage("no API key: set TRUNKLINE_API_KEY to the one that `trunkline serve` has, or printed")
+        })?;
+        let mut authorization = HeaderValue::try_from(format!("Bearer {key}"))
+            .map_err(|_| Failure::usage("the API key holds characters that no header may have"))?;
+        authorization.set_sensitive(true);
+        let base = base(&args.url).map_err(|why| Failure::usage(format_args!("--api: {why}")))?;
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Ok(Self { client, base, authorization })
+    }
+
+    /// Mints a ticket.
+    pub(crate) async fn mint(&self, wanted: &TicketRequest) -> Result<String, Failure> {
+        let answer = self.post("/api/v1/tickets", wanted).await?;
+        let minted: Minted = serde_json::from_slice(&answer).map_err(|error| {
+            Failure::unclean(format_args!("{} does not answer as a Trunkline API does: {error}", self.base))
+        })?;
+        Ok(minted.ticket)
+    }
+
+    async fn post(&self, path: &str, body: &impl Serialize) -> Result<Bytes, Failure> {
+        let failed = |why: &dyn std::fmt::Display| Failure::unclean(format_args!("{}: {why}", self.base));
+        let body = serde_json::to_vec(body).map_err(|error| failed(&error))?;
+        let request = Request::post(format!("{}{path}", self.base))
+            .header(AUTHORIZATION, self.authorization.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(body))
+            .map_err(|error| failed(&error))?;
+        let whole = async {
+            let response = self.client.request(request).await.map_err(|error| failed(&root_cause(&error)))?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(|error| failed(&error))?;
+            Ok(Response::from_parts(head, body.to_bytes()))
+        };
+        let response = tokio::time::timeout(TIMEOUT, whole)
+            .await
+            .unwrap_or_else(|_| Err(failed(&format_args!("no answer within {} s", TIMEOUT.as_secs()))))?;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        Err(failed(&refusal(&response)))
+    }
+}
+
+impl TicketRequest {
+    /// # Errors
+    ///
+    /// Usage: JSON that is none.
+    pub(crate) fn new(user: String, terms: TicketTerms) -> Result<Self, Failure> {
+        Ok(Self {
+            user,
+            info: json("--info", terms.info)?,
+            ip: terms.ip,
+            policy: terms.policy.map(name_of_policy),
+            ttl_s: terms.ttl,
+            channels: json("--channels", terms.channels)?,
+        })
+    }
+
+    /// A ticket on the server's own terms.
+    pub(crate) fn plain(user: String) -> Self {
+        Self { user, info: None, ip: None, policy: None, ttl_s: None, channels: None }
+    }
+}
+
+fn name_of_policy(policy: AddressPolicy) -> &'static str {
+    match policy {
+        AddressPolicy::Exact => "exact",
+        AddressPolicy::Prefix => "prefix",
+        AddressPolicy::Off => "off",
+        AddressPolicy::Adopt => "adopt",
+    }
+}
+
+fn json(flag: &str, text: Option<String>) -> Result<Option<Box<RawValue>>, Failure> {
+    let parsed = text.map(|text| serde_json::from_str(&text)).transpose();
+    parsed.map_err(|error| Failure::usage(format_args!("{flag} is not JSON: {error}")))
+}
+
+/// The URL without what a base does not need; the words of an error do not repeat it, for it may hold a password.
+fn base(url: &str) -> Result<String, &'static str> {
+    let uri: Uri = url.parse().map_err(|_| "not a URL")?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err("https: needs TLS, which this version does not speak yet"),
+        _ => return Err("the URL begins with http://"),
+    }
+    let authority = uri.authority().ok_or("the URL has no host")?;
+    if authority.as_str().contains('@') {
+        return Err("the URL has a user name; the API asks for a key");
+    }
+    if uri.query().is_some() {
+        return Err("the URL has a query; give the part before /api alone");
+    }
+    Ok(format!("http://{authority}{}", uri.path().trim_end_matches('/')))
+}
+
+/// The server's own words if it gave any.
+fn refusal(response: &Response<Bytes>) -> String {
+    let status = response.status();
+    let Ok(Problem { title, detail }) = serde_json::from_slice(response.body()) else {
+        return format!("{status}, and it does not look like a Trunkline API");
+    };
+    let words = if detail.is_empty() { title } else { detail };
+    format!("{status}: {}", output::for_terminal(&words))
+}
+
+/// "client error (Connect)" says nothing; what caused it does.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_is_scheme_host_and_prefix() {
+        let table = [
+            ("http://127.0.0.1:8101", "http://127.0.0.1:8101"),
+            ("http://127.0.0.1:8101/", "http://127.0.0.1:8101"),
+            ("http://[::1]:8101/prefix/", "http://[::1]:8101/prefix"),
+        ];
+        for (url, expected) in table {
+            assert_eq!(base(url).as_deref(), Ok(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_is_no_base_is_refused_without_repeating_it() {
+        for url in ["", "localhost:8101", "ws://h/", "https://h", "http://me:hunter2@h/", "http://h/?x=hunter2"] {
+            let why = base(url).expect_err(url);
+            assert!(!why.contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn only_what_was_said_is_asked_for() {
+        let plain = serde_json::to_string(&TicketRequest::plain("ann".into())).expect("it is JSON");
+        assert_eq!(plain, r#"{"user":"ann"}"#);
+    }
+}

@@ -1,0 +1,289 @@
+//! The command line as it is typed. Nothing is decided here; what the values mean is for the commands and `settings`.
+//!
+//! Some of these hold secrets, so none can be printed with `{:?}`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::Styles;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where `trunkline serve` listens by default, for those who talk to it.
+const HUB: &str = "ws://127.0.0.1:8101/connect";
+const API: &str = "http://127.0.0.1:8101";
+
+/// Trunkline holds very many long-lived client connections at the edge, so that an application does not have to
+///
+/// Exit codes: 0 done, and every connection ended cleanly; 1 it failed, or a connection did not end cleanly; 2 usage.
+#[derive(Parser)]
+#[command(name = "trunkline", version, styles = Styles::plain(), disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as `warn,trunkline_net=debug`
+    /// [default: info for serve, else warn]
+    #[arg(long, global = true, env = "TRUNKLINE_LOG", hide_env_values = true, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Serve(Serve),
+    Check(Check),
+    Ticket(Ticket),
+    Publish(Publish),
+    Subscribe(Subscribe),
+    Connect(Connect),
+    Echo(Echo),
+}
+
+/// The connection server
+///
+/// Without arguments: on loopback, everything in memory, with a demo page. Prints where it listens once it does, the
+/// page's address, and the API key if it had to make one up. SIGINT or SIGTERM stop it gracefully, a second one at once.
+///
+/// Settings come from the configuration file, then the environment (TRUNKLINE_LISTEN_ADDRESS for listen.address), then
+/// these flags.
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// Where to listen, in place of listen.address; port 0 lets the system choose. May be repeated
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+}
+
+/// Checks the configuration: prints every problem with its file and line, ends with 1 if there is any
+#[derive(Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+}
+
+#[derive(Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file [default: trunkline.toml here, if there is one]
+    #[arg(long = "config", env = "TRUNKLINE_CONFIG", value_name = "FILE")]
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// Mints a ticket through the HTTP API and prints it
+#[derive(Args)]
+pub(crate) struct Ticket {
+    /// Whose it is
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: String,
+
+    #[command(flatten)]
+    pub(crate) terms: TicketTerms,
+
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// What a ticket is for.
+#[derive(Args, Clone)]
+pub(crate) struct TicketTerms {
+    /// What others see of the user in presence
+    #[arg(long, value_name = "JSON")]
+    pub(crate) info: Option<String>,
+
+    /// The address that has to redeem it
+    #[arg(long, value_name = "IP")]
+    pub(crate) ip: Option<IpAddr>,
+
+    /// How the address is compared [default: exact if there is one, else off]
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) policy: Option<AddressPolicy>,
+
+    /// For how many seconds it can be redeemed, at most 60 [default: the server's, 10]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) ttl: Option<u32>,
+
+    /// What it allows, such as '{"room:*": ["subscribe"]}' [default: what the namespaces say]
+    #[arg(long, value_name = "JSON")]
+    pub(crate) channels: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum AddressPolicy {
+    Exact,
+    Prefix,
+    Off,
+    Adopt,
+}
+
+/// Where the HTTP API is, and the key to it.
+#[derive(Args, Clone)]
+pub(crate) struct Api {
+    /// The server's HTTP API
+    #[arg(long = "api", value_name = "URL", default_value = API)]
+    pub(crate) url: String,
+
+    /// The API key. Better in the environment: other users of the machine see the command line
+    #[arg(long, value_name = "KEY", env = "TRUNKLINE_API_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+}
+
+/// Publishes what it reads, one JSON value a line
+///
+/// Each line is published when the one before it has been, so that they stay in order. The connection comes back by
+/// itself; a line whose answer was lost with it is reported with its number and not sent again, and the command then
+/// ends with 1.
+#[derive(Args)]
+pub(crate) struct Publish {
+    /// Where to
+    pub(crate) channel: String,
+
+    /// Publish this and end, rather than read stdin
+    #[arg(long, value_name = "JSON")]
+    pub(crate) data: Option<String>,
+
+    /// Lines are text, not JSON: each is published as a string
+    #[arg(long)]
+    pub(crate) text: bool,
+
+    /// Print the position of each publication, as JSON
+    #[arg(long)]
+    pub(crate) verbose: bool,
+
+    #[command(flatten)]
+    pub(crate) hub: Hub,
+}
+
+/// Prints what is published, one JSON object a line
+///
+/// As {"channel", "offset", "data", "user", "at"}. The connection comes back by itself; what that recovered or lost is
+/// said on stderr.
+#[derive(Args)]
+pub(crate) struct Subscribe {
+    /// Where from
+    #[arg(required = true, value_name = "CHANNEL")]
+    pub(crate) channels: Vec<String>,
+
+    /// Print who is there, joins and leaves too: {"channel", "members"}, {"channel", "join"}, {"channel", "leave"}
+    #[arg(long)]
+    pub(crate) presence: bool,
+
+    #[command(flatten)]
+    pub(crate) hub: Hub,
+}
+
+/// How to come into the hub: with a ticket, or with tickets minted as needed, or as nobody in particular.
+#[derive(Args)]
+pub(crate) struct Hub {
+    /// The hub's websocket door
+    #[arg(long, value_name = "URL", default_value = HUB)]
+    pub(crate) url: String,
+
+    /// A ticket, for the first connection; later ones come back with the session
+    #[arg(long, value_name = "TICKET", conflicts_with = "user")]
+    pub(crate) ticket: Option<String>,
+
+    /// Whose tickets to mint through the API, which needs the API key
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// Talks to any WebSocket server
+///
+/// On a terminal, with line editing: each line is sent as a text message, messages appear above it, Ctrl-D closes.
+/// Otherwise as a pipe: each line of stdin is sent, each message is a line of stdout, and after the end of stdin the
+/// connection is closed with 1000 once nothing more comes. Text is printed as it is (its control characters escaped on
+/// a terminal), binary as 0x and hexadecimal digits. How the connection ended is told on stderr.
+#[derive(Args)]
+pub(crate) struct Connect {
+    /// ws:// or http://. A user name and password in it are sent as Basic authorization and shown nowhere
+    pub(crate) url: String,
+
+    /// A ticket, sent as X-Auth-Token: a URL would end up in logs
+    #[arg(long, value_name = "TICKET")]
+    pub(crate) ticket: Option<String>,
+
+    /// One more header. May be repeated
+    #[arg(long = "header", value_name = "'Name: value'")]
+    pub(crate) headers: Vec<Header>,
+
+    /// One more subprotocol to offer, the preferred first. May be repeated
+    #[arg(long = "subprotocol", value_name = "NAME")]
+    pub(crate) subprotocols: Vec<String>,
+
+    /// As a pipe: after the end of stdin, close when no message has come for this long
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(crate) wait: Duration,
+}
+
+/// A bare WebSocket echo server: any path, any Origin, no subprotocol
+///
+/// The target of conformance and load tests. Takes messages of up to 65,536 fragments, raises the soft limit of
+/// descriptors to the hard one, and prints where it listens once it does. SIGINT or SIGTERM close every connection with
+/// 1001, a second one ends at once.
+#[derive(Args)]
+pub(crate) struct Echo {
+    /// Where to listen; port 0 lets the system choose
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001")]
+    pub(crate) listen: SocketAddr,
+
+    /// The largest message, in bytes; a larger one closes its connection with 1009
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
+    pub(crate) max_message: usize,
+}
+
+/// A header as typed, `Name: value`.
+#[derive(Clone)]
+pub(crate) struct Header {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+impl FromStr for Header {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) = text.split_once(':').ok_or("a header is written 'Name: value'")?;
+        let (name, value) = (name.to_owned(), value.trim().to_owned());
+        http::HeaderName::try_from(&name).map_err(|_| "HTTP does not allow that name")?;
+        http::HeaderValue::try_from(&value).map_err(|_| "HTTP does not allow that value")?;
+        Ok(Self { name, value })
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_header_is_a_name_and_a_value_with_a_colon_between_them() {
+        let header: Header = "X-Forwarded-For:  10.0.0.1:80 ".parse().expect("a header");
+        assert_eq!((header.name.as_str(), header.value.as_str()), ("X-Forwarded-For", "10.0.0.1:80"));
+        for bad in ["", "no colon", ": value", "na me: value", "name: va\nlue"] {
+            assert!(bad.parse::<Header>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_decimal_and_not_negative() {
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for bad in ["", "-1", "1s", "nan", "inf"] {
+            assert!(seconds(bad).is_err(), "{bad:?}");
+        }
+    }
+}

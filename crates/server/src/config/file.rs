@@ -1,0 +1,144 @@
+//! A `trunkline.toml`, walked with its spans so that every problem has its line.
+
+use std::path::Path;
+
+use toml_edit::{Document, Item, TableLike, Value};
+
+use super::given::Given;
+use super::settings::{self, NAMESPACE_SETTINGS, SETTINGS};
+use super::{Config, Problems, Source};
+use crate::policy::Namespace;
+
+const NAMESPACES: &str = "namespaces";
+
+/// Applies every setting of the text; what cannot be applied becomes a problem and the rest goes on.
+pub(super) fn apply(config: &mut Config, path: &Path, text: &str, problems: &mut Problems) {
+    let file = File { path, text };
+    match Document::parse(text) {
+        Ok(document) => file.section(config, "", document.as_table(), problems),
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            problems.push(Some(file.source(at)), format!("not TOML: {}", error.message().replace('\n', ", ")));
+        }
+    }
+}
+
+struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl File<'_> {
+    /// One table, the root included: `section` is its path with a dot at the end, or nothing.
+    fn section(&self, config: &mut Config, section: &str, table: &dyn TableLike, problems: &mut Problems) {
+        for (key, item) in table.iter() {
+            let path = format!("{section}{key}");
+            let source = self.source_of(table, key);
+            let inner = format!("{path}.");
+            let is_section = SETTINGS.iter().any(|setting| setting.path.starts_with(&inner));
+            match item.as_table_like() {
+                Some(inner) if path == NAMESPACES => self.namespaces(config, inner, problems),
+                Some(table) if is_section => self.section(config, &inner, table, problems),
+                _ => match settings::find(&path) {
+                    Some(setting) => match settings::apply(setting, config, &path, &given(item)) {
+                        Ok(()) => config.note(&path, &source),
+                        Err(message) => problems.push(Some(source), message),
+                    },
+                    None if is_section || path == NAMESPACES => {
+                        problems.push(Some(source), format!("{path}: expected a table, [{path}]"));
+                    }
+                    None => problems.push(Some(source), unknown(&path, section)),
+                },
+            }
+        }
+    }
+
+    /// `[namespaces.<name>]`: those named are all there are.
+    fn namespaces(&self, config: &mut Config, table: &dyn TableLike, problems: &mut Problems) {
+        config.namespaces.0.clear();
+        for (name, item) in table.iter() {
+            let path = format!("{NAMESPACES}.{name}");
+            let source = self.source_of(table, name);
+            if name.is_empty() || name.len() > 64 || name.contains(|c: char| c == ':' || c.is_control()) {
+                let rule = "a namespace's name has 1 to 64 bytes, no colon and no control character";
+                problems.push(Some(source.clone()), format!("{path}: {rule}"));
+            }
+            match item.as_table_like() {
+                Some(table) => {
+                    let namespace = self.namespace(&path, table, problems);
+                    config.namespaces.0.insert(name.to_owned(), namespace);
+                    config.note(&path, &source);
+                }
+                None => problems.push(Some(source), format!("{path}: expected a table, [{path}]")),
+            }
+        }
+    }
+
+    fn namespace(&self, path: &str, table: &dyn TableLike, problems: &mut Problems) -> Namespace {
+        let mut namespace = Namespace::default();
+        for (key, item) in table.iter() {
+            let source = self.source_of(table, key);
+            let path = format!("{path}.{key}");
+            match NAMESPACE_SETTINGS.iter().find(|setting| setting.path == key) {
+                Some(setting) => {
+                    if let Err(message) = settings::apply(setting, &mut namespace, &path, &given(item)) {
+                        problems.push(Some(source), message);
+                    }
+                }
+                None => {
+                    let names = NAMESPACE_SETTINGS.iter().map(|setting| setting.path.to_owned());
+                    problems.push(Some(source), unknown_among(&path, key, names));
+                }
+            }
+        }
+        namespace
+    }
+
+    fn source_of(&self, table: &dyn TableLike, key: &str) -> Source {
+        let span = table.key(key).and_then(toml_edit::Key::span);
+        self.source(span.map_or(0, |span| span.start))
+    }
+
+    fn source(&self, offset: usize) -> Source {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        Source::File { path: self.path.to_owned(), line }
+    }
+}
+
+/// An unknown key, with the nearest known one of the same section, or of anywhere.
+fn unknown(path: &str, section: &str) -> String {
+    let names = |prefix: &'static str| SETTINGS.iter().map(|setting| setting.path).filter(move |p| p.starts_with(prefix));
+    let sections = names("").filter_map(|path| path.split_once('.')).map(|(section, _)| section);
+    let here = names("").filter(|path| path.starts_with(section)).map(str::to_owned);
+    let candidates = here.chain(sections.map(str::to_owned)).chain([NAMESPACES.to_owned()]);
+    unknown_among(path, path, candidates)
+}
+
+fn unknown_among(path: &str, word: &str, candidates: impl Iterator<Item = String>) -> String {
+    match settings::nearest(word, candidates) {
+        Some(near) => format!("{path}: no such setting; did you mean {near}?"),
+        None => format!("{path}: no such setting"),
+    }
+}
+
+fn given(item: &Item) -> Given {
+    match item {
+        Item::Value(value) => given_value(value),
+        Item::None => Given::Other("nothing"),
+        Item::Table(_) => Given::Other("a table"),
+        Item::ArrayOfTables(_) => Given::Other("a list of tables"),
+    }
+}
+
+fn given_value(value: &Value) -> Given {
+    match value {
+        Value::String(text) => Given::Text(text.value().clone()),
+        Value::Integer(number) => Given::Integer(*number.value()),
+        Value::Float(number) => Given::Float(*number.value()),
+        Value::Boolean(value) => Given::Bool(*value.value()),
+        Value::Array(items) => Given::List(items.iter().map(given_value).collect()),
+        Value::Datetime(_) => Given::Other("a date"),
+        Value::InlineTable(_) => Given::Other("a table"),
+    }
+}

@@ -1,0 +1,201 @@
+//! The websocket door: one task that carries whole messages between a WebSocket and a client of the hub.
+
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream as _;
+use futures_sink::Sink as _;
+use tokio::io::{AsyncRead, AsyncWrite};
+use trunkline_dialect::Code;
+use trunkline_dialect::command::Credential;
+use trunkline_net::{CloseCode, Error, Message, Role, WebSocket};
+
+use crate::App;
+use crate::connection::Remote;
+use crate::driver::{Client, Out};
+use crate::listener::Stream;
+use crate::metrics::Metrics;
+use crate::outbox::Ending;
+use crate::session::Origin;
+
+/// How long the last words may take to leave, when a client does not read them.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Carries messages until one side ends it. However it ends by our doing, the client is told why: a `disconnect` push, then
+/// a Close frame.
+pub(super) async fn run(
+    app: &Arc<App>,
+    remote: &Arc<Remote>,
+    stream: Stream,
+    leftover: Bytes,
+    credential: Option<Credential>,
+) {
+    let mut socket = WebSocket::from_upgraded(stream, leftover, Role::Server, app.socket_limits.clone());
+    let origin = Origin { door: "websocket", address: remote.address };
+    let carried = or_panic(async {
+        let mut client = Client::open(&app.node, origin, credential);
+        carry(&mut socket, &mut client, &app.metrics).await
+    })
+    .await;
+    if let Err(panic) = carried {
+        app.metrics.panics.inc();
+        tracing::error!(fault = what(&*panic), "a connection ends because of a fault of ours");
+        let ending = Ending::new(Code::Internal, "a fault of this server");
+        // A second fault, in what says goodbye, is not worth a third try.
+        let _ = or_panic(say_goodbye(&mut socket, &ending)).await;
+    }
+    if let Some(round_trip) = socket.rtt() {
+        app.metrics.round_trip(round_trip);
+    }
+    app.metrics.closed(socket.closed().map_or(1006, |closed| closed.code));
+}
+
+/// What happened next.
+enum Event {
+    /// The client sent a message, or its connection is over.
+    Received(Option<Result<Message, Error>>),
+    /// The hub has something for the client.
+    Out(Out),
+    /// The socket, which was full, has room again.
+    Room,
+    /// The hub has ended this client, which has no room to be told so.
+    Ended,
+}
+
+/// **One event, then all that follows from it, then the next.**
+///
+/// Reading does not wait for writing: while the socket is full, messages still come in as long as the client wants any. What the
+/// client does not read waits in its outbox, where the hub sees it.
+async fn carry<S>(socket: &mut WebSocket<S>, client: &mut Client, metrics: &Metrics)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        let room = socket.has_room();
+        let wants_input = client.wants_input();
+        let event = tokio::select! {
+            biased;
+            event = async {
+                match room {
+                    true => Event::Out(client.next().await),
+                    false => {
+                        std::future::pending::<()>().await;
+                        Event::Ended
+                    }
+                }
+            } => event,
+            event = poll_fn(|cx| poll_socket(socket, cx, wants_input, !room)) => event,
+        };
+        match event {
+            Event::Received(Some(Ok(message))) => {
+                metrics.messages_in.inc();
+                metrics.bytes_in.inc_by(len(message.as_bytes()));
+                client.receive(message.as_bytes());
+            }
+            // Its end, clean or not: the hub keeps the session for a while.
+            Event::Received(_) => return,
+            Event::Out(Out::Message(message)) => {
+                metrics.messages_out.inc();
+                metrics.bytes_out.inc_by(len(message.json().as_bytes()));
+                if socket.feed_prepared(&trunkline_net::Prepared::text(message.json())).await.is_err() {
+                    return;
+                }
+            }
+            Event::Out(Out::Close(ending)) => return close(socket, &ending).await,
+            // What is over takes nothing and waits for nothing.
+            Event::Room if socket.closed().is_some() => return,
+            Event::Room => {}
+            Event::Ended => return last_words(socket, client).await,
+        }
+    }
+}
+
+/// Drives the socket: always its writing, and its reading as far as the client wants input.
+fn poll_socket<S>(socket: &mut WebSocket<S>, cx: &mut Context<'_>, wants_input: bool, wants_room: bool) -> Poll<Event>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut socket = Pin::new(socket);
+    if wants_input && let Poll::Ready(received) = socket.as_mut().poll_next(cx) {
+        return Poll::Ready(Event::Received(received));
+    }
+    if wants_room {
+        // The end of the connection counts as room; receiving then tells of it.
+        let _ = ready!(socket.as_mut().poll_ready(cx));
+        return Poll::Ready(Event::Room);
+    }
+    if !wants_input {
+        let _ = ready!(socket.as_mut().poll_flush(cx));
+    }
+    Poll::Pending
+}
+
+/// The hub has ended a client that has not been reading: what it still has to say is bounded in time, not by the
+/// client's patience.
+async fn last_words<S>(socket: &mut WebSocket<S>, client: &mut Client)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let words = async {
+        loop {
+            match client.next().await {
+                Out::Message(message) => socket.feed_prepared(&trunkline_net::Prepared::text(message.json())).await.ok()?,
+                Out::Close(ending) => return Some(ending),
+            }
+        }
+    };
+    match tokio::time::timeout(LAST_WORDS, words).await {
+        Ok(Some(ending)) => close(socket, &ending).await,
+        Ok(None) => {}
+        Err(_) => tracing::debug!("a client did not read why it was disconnected"),
+    }
+}
+
+async fn say_goodbye<S>(socket: &mut WebSocket<S>, ending: &Ending)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let push = trunkline_dialect::Push::Disconnect(ending.disconnect.clone()).encode();
+    let told = tokio::time::timeout(LAST_WORDS, socket.feed(push)).await;
+    if matches!(told, Ok(Ok(()))) {
+        close(socket, ending).await;
+    }
+}
+
+/// The closing handshake, bounded by the socket's own limit.
+async fn close<S>(socket: &mut WebSocket<S>, ending: &Ending)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let code = CloseCode::new(ending.close_code).unwrap_or(CloseCode::INTERNAL);
+    if let Err(error) = socket.close(code, &ending.reason()).await {
+        tracing::debug!(%error, "a connection could not be closed in order");
+    }
+}
+
+/// Runs `work` to its end, or to its panic.
+async fn or_panic<T>(work: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    let mut work = pin!(work);
+    // What `work` had borrowed may be in any state that its own methods can leave behind; nobody polls it again, and the caller
+    // only says goodbye on it.
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
+
+fn what(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without words")
+}
+
+fn len(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,299 @@
+//! What takes time, done: each task of a peer as one async function.
+//!
+//! Any of them may be dropped where it waits, when its client goes. What must not be left behind is therefore noted where the client's end
+//! finds it (the hub knows a subscription before anything is asked for it), and after the step that makes a session nothing waits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use trunkline_dialect::command::{Credential, Refresh};
+use trunkline_dialect::{
+    ChannelName, ChannelPush, Code, ErrorBody, History, Member, OkBody, Position, Presence, Published, Push,
+    Removed, Subscribed, Unsubscribed,
+};
+
+use crate::channel::HistoryQuery;
+use crate::encoded::Encoded;
+use crate::hub::{Progress, Recovery, SubscribeRefused, Subscriber};
+use crate::node::Node;
+use crate::outbox::Outbox;
+use crate::peer::{Done, Task};
+use crate::policy::{Act, Namespace};
+use crate::session::{LinkId, Origin};
+use crate::ticket::Grant;
+
+/// Whose task it is.
+pub(super) struct Place {
+    pub(super) node: Arc<Node>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) origin: Origin,
+    pub(super) link: Option<LinkId>,
+    pub(super) grant: Option<Arc<Grant>>,
+}
+
+/// What came of it.
+pub(super) enum Finished {
+    /// A command is done; `start` is what the hub is to be told once the reply is in the outbox.
+    Task {
+        id: Option<u64>,
+        outcome: Result<Done, ErrorBody>,
+        start: Option<Start>,
+    },
+    /// A step of catching up is done.
+    CaughtUp,
+}
+
+/// A subscription whose reply is about to go out.
+pub(super) struct Start {
+    pub(super) channel: ChannelName,
+    pub(super) recovery: Recovery,
+    pub(super) members: Vec<Member>,
+}
+
+/// Does one task.
+pub(super) async fn perform(place: Place, id: Option<u64>, task: Task) -> Finished {
+    let mut start = None;
+    let outcome = match task {
+        Task::Connect(credential) => connect(&place, credential).await,
+        other => match (place.link, place.grant.clone()) {
+            (Some(link), Some(grant)) => Connected { place: &place, link, grant }.perform(other, &mut start).await,
+            _ => Err(ErrorBody::new(Code::Unauthenticated, "connect comes first")),
+        },
+    };
+    Finished::Task { id, outcome, start }
+}
+
+/// One step of catching up in one channel.
+pub(super) async fn catch_up(node: Arc<Node>, outbox: Arc<Outbox>, link: LinkId, channel: ChannelName) -> Finished {
+    let Some(query) = node.hub.plan(link, &channel) else { return Finished::CaughtUp };
+    let lost = match node.broker.history(&channel, query).await {
+        Ok(page) => node.hub.catch_up(link, &channel, page) == Progress::Lost,
+        Err(error) => {
+            tracing::warn!(%channel, %error, "no history to catch up from");
+            true
+        }
+    };
+    if lost {
+        // The client subscribes again with the position it has, and is told then what of it is still good. A return within the grace is
+        // silent to the others.
+        if let Some(Some(user)) = node.unsubscribe(link, &channel) {
+            node.broker.linger(&channel, link, &user, node.rules.limits.presence_grace);
+        }
+        let why = "this node has lost its place in the channel; subscribe again, with since";
+        outbox.push(unsubscribed(&channel, Code::Unavailable, why));
+    }
+    Finished::CaughtUp
+}
+
+async fn connect(place: &Place, credential: Credential) -> Result<Done, ErrorBody> {
+    let Place { node, outbox, origin, .. } = place;
+    let now = node.clock.now();
+    let opened = match credential {
+        Credential::Ticket(ticket) => {
+            let grant = node.redeem(now, ticket.expose(), &origin.address).await?;
+            let origin = Origin { address: grant.binding.address(origin.address), ..*origin };
+            node.sessions.open(node.clock.now(), grant, origin, outbox.clone())?
+        }
+        Credential::Session(token) => {
+            let resumed = node.sessions.resume(now, token.expose(), *origin, outbox.clone());
+            let counts = node.counts();
+            let count = if resumed.is_ok() { &counts.sessions_resumed } else { &counts.credentials_refused };
+            count.fetch_add(1, Ordering::Relaxed);
+            resumed.inspect_err(|why| {
+                tracing::info!(reason = why.name(), address = ?origin.address, "session token refused");
+            })?
+        }
+        Credential::Token(_) => return Err(no_tokens()),
+        Credential::Anonymous => {
+            if !node.rules.policy.admits_anonymous() {
+                let why = "no namespace here admits a client without a credential";
+                return Err(ErrorBody::new(Code::Unauthenticated, why));
+            }
+            node.sessions.open(now, Grant::anonymous(), *origin, outbox.clone())?
+        }
+    };
+    if let Some(displaced) = opened.displaced {
+        node.drop_link(displaced, node.rules.limits.presence_grace);
+    }
+    node.hub.add_link(opened.link);
+    Ok(Done::Connected(opened))
+}
+
+/// A client with a session.
+struct Connected<'a> {
+    place: &'a Place,
+    link: LinkId,
+    grant: Arc<Grant>,
+}
+
+impl Connected<'_> {
+    async fn perform(&self, task: Task, start: &mut Option<Start>) -> Result<Done, ErrorBody> {
+        let node = &self.place.node;
+        let body: OkBody = match task {
+            Task::Connect(_) => return Err(ErrorBody::new(Code::Conflict, "connected already")),
+            Task::Refresh(refresh) => return self.refresh(refresh).await,
+            Task::Subscribe { channel, since, presence, namespace } => {
+                let (body, begun) = self.subscribe(channel, since, presence, &namespace).await?;
+                *start = Some(begun);
+                body.into()
+            }
+            Task::Unsubscribe(channel) => self.unsubscribe(&channel).await?.into(),
+            Task::Publish(channel, content, namespace) => {
+                let position = node.publish_content(&channel, content, &namespace).await?;
+                Published { position }.into()
+            }
+            Task::Presence(channel, namespace) => {
+                let members = node.members(&channel, &namespace).await?;
+                let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
+                Presence { members: self.that_fit(members), count }.into()
+            }
+            Task::History { channel, since, limit, reverse } => {
+                let page = node.history(&channel, since, limit, reverse).await?;
+                let publications = page.publications.iter().map(|one| one.body.clone()).collect();
+                let Position { epoch, offset } = page.top;
+                History { publications, epoch, offset }.into()
+            }
+        };
+        Ok(Done::Body(body))
+    }
+
+    async fn refresh(&self, refresh: Refresh) -> Result<Done, ErrorBody> {
+        let Place { node, outbox, origin, .. } = self.place;
+        let Refresh::Ticket(ticket) = refresh else { return Err(no_tokens()) };
+        let grant = node.redeem(node.clock.now(), ticket.expose(), &origin.address).await?;
+        if grant.user != self.grant.user {
+            return Err(ErrorBody::new(Code::Forbidden, "a refresh is for the same user"));
+        }
+        let grant = Arc::new(grant);
+        node.sessions.renew(self.link, grant.clone());
+        for channel in node.hub.channels_of(self.link) {
+            if let Err(error) = node.rules.policy.check(&grant, &channel, Act::Subscribe) {
+                self.leave(&channel).await?;
+                outbox.push(unsubscribed(&channel, error.code, &error.message));
+            }
+        }
+        Ok(Done::Refreshed(grant))
+    }
+
+    async fn subscribe(
+        &self,
+        channel: ChannelName,
+        since: Option<Position>,
+        presence: bool,
+        namespace: &Arc<Namespace>,
+    ) -> Result<(Subscribed, Start), ErrorBody> {
+        let Place { node, outbox, .. } = self.place;
+        let subscriber = Subscriber {
+            link: self.link,
+            outbox: outbox.clone(),
+            present: self.grant.user.clone().filter(|_| namespace.presence),
+            watches: presence && namespace.presence && namespace.join_leave,
+            slow_reader: namespace.slow_reader(),
+        };
+        let interest = node.hub.subscribe(&channel, subscriber, || node.broker.interest(&channel, true));
+        let interest = interest.map_err(|refused| refused_subscribe(refused, &channel))?;
+        if node.hub.is_gone(self.link) {
+            // Displaced meanwhile, and the subscription was too late to be found.
+            node.unsubscribe(self.link, &channel);
+            return Err(refused_subscribe(SubscribeRefused::Gone, &channel));
+        }
+        let begun = async {
+            interest.await?;
+            let recovery = self.recover(&channel, since).await?;
+            if namespace.presence
+                && let Some(user) = &self.grant.user
+            {
+                node.broker.enter(&channel, self.link, user, self.grant.info.as_ref()).await?;
+            }
+            let wanted = presence && namespace.presence;
+            let members = if wanted { Some(node.broker.members(&channel).await?) } else { None };
+            Ok((recovery, members))
+        };
+        match begun.await {
+            Ok((recovery, members)) => Ok(self.begun(channel, recovery, members)),
+            Err(error) => {
+                self.leave(&channel).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The reply, and what the hub is to be told after it.
+    fn begun(&self, channel: ChannelName, recovery: Recovery, members: Option<Vec<Member>>) -> (Subscribed, Start) {
+        let Position { epoch, offset } = recovery.position.clone();
+        let body = Subscribed {
+            epoch,
+            offset,
+            recovered: recovery.recovered,
+            publications: recovery.publications.clone(),
+            members: members.clone().map(|members| self.that_fit(members)),
+        };
+        (body, Start { channel, recovery, members: members.unwrap_or_default() })
+    }
+
+    async fn recover(&self, channel: &ChannelName, since: Option<Position>) -> Result<Recovery, ErrorBody> {
+        let limits = &self.place.node.rules.limits;
+        let query = |since, limit| HistoryQuery { since, limit, bytes: limits.reply, reverse: false };
+        let broker = &self.place.node.broker;
+        let Some(since) = since else {
+            return Ok(Recovery::from_top(broker.history(channel, query(None, 0)).await?.top));
+        };
+        let page = broker.history(channel, query(Some(since.clone()), limits.history)).await?;
+        let fresh = match Recovery::since(&since, page, self.link.session) {
+            Ok(recovery) => return Ok(recovery),
+            Err(fresh) => fresh,
+        };
+        let page = broker.history(channel, query(Some(fresh.clone()), limits.history)).await?;
+        let recovery = Recovery::since(&fresh, page, self.link.session);
+        // Twice another epoch within one subscribe: the broker is not itself just now.
+        let recovery = recovery.map_err(|_| ErrorBody::new(Code::Unavailable, "the channel is being reset"))?;
+        Ok(Recovery { recovered: false, ..recovery })
+    }
+
+    async fn unsubscribe(&self, channel: &ChannelName) -> Result<Unsubscribed, ErrorBody> {
+        if self.leave(channel).await? {
+            return Ok(Unsubscribed {});
+        }
+        Err(ErrorBody::new(Code::NotSubscribed, format!("no subscription to {channel}")))
+    }
+
+    /// Ends a subscription, and presence with it at once. Answers whether there was one.
+    async fn leave(&self, channel: &ChannelName) -> Result<bool, ErrorBody> {
+        let node = &self.place.node;
+        let Some(present) = node.unsubscribe(self.link, channel) else { return Ok(false) };
+        if let Some(user) = present {
+            node.broker.leave(channel, self.link, &user).await?;
+        }
+        Ok(true)
+    }
+
+    /// As many members as one reply names.
+    fn that_fit(&self, members: Vec<Member>) -> Vec<Member> {
+        let limit = self.place.node.rules.limits.reply;
+        let weight = |member: &Member| 32 + member.user.as_str().len() + member.info.as_ref().map_or(0, |info| info.get().len());
+        let mut bytes = 0_usize;
+        let fits = |member: &Member| {
+            bytes = bytes.saturating_add(weight(member));
+            bytes <= limit
+        };
+        members.into_iter().take_while(fits).collect()
+    }
+}
+
+fn unsubscribed(channel: &ChannelName, code: Code, message: &str) -> Encoded {
+    let removed = Removed { code, message: message.to_owned() };
+    Encoded::from(&Push::Channel(channel.clone(), ChannelPush::Unsubscribed(removed)))
+}
+
+fn refused_subscribe(refused: SubscribeRefused, channel: &ChannelName) -> ErrorBody {
+    match refused {
+        SubscribeRefused::Already => ErrorBody::new(Code::Conflict, format!("subscribed to {channel} already")),
+        SubscribeRefused::TooMany(limit) => ErrorBody::new(Code::TooMany, format!("at most {limit} subscriptions")),
+        SubscribeRefused::Full => ErrorBody::new(Code::TooMany, "as many channels as this node holds"),
+        SubscribeRefused::Gone => ErrorBody::new(Code::Conflict, "another connection has taken this session over"),
+    }
+}
+
+fn no_tokens() -> ErrorBody {
+    ErrorBody::new(Code::Unauthenticated, "this server knows no keys for tokens; connect with a ticket")
+}

@@ -1,0 +1,219 @@
+//! Tickets, sessions, and every ending.
+
+use trunkline_dialect::Code;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_of_the_handshake_is_answered_by_connected() {
+    let world = World::new();
+    let ticket = world.ticket(json!({"user": "ann", "session_ttl_s": 600})).await;
+    let mut ann = world.arrive("192.0.2.1", Some(Credential::Ticket(ticket)));
+    let connected = ann.hear().await["connected"].take();
+    assert_eq!((&connected["user"], &connected["node"]), (&json!("ann"), &json!("n1")));
+    assert_eq!(connected["expires"], 1_000_000 + 600_000);
+    assert_eq!(connected["heartbeat_ms"], 30_000);
+    assert_eq!(connected["limits"]["data"], 65_536);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_that_is_used_expired_forged_empty_or_from_elsewhere_closes_with_4401() {
+    let world = World::new();
+    let used = world.ticket(json!({"user": "ann"})).await;
+    world.arrive("192.0.2.1", Some(Credential::Ticket(used.clone()))).hear().await;
+    let expired = world.ticket(json!({"user": "ann", "ttl_s": 1})).await;
+    let elsewhere = world.ticket(json!({"user": "ann", "ip": "192.0.2.9"})).await;
+    world.pass(Duration::from_secs(2)).await;
+    let forged = Secret::new("A".repeat(22));
+    for (what, bad) in [
+        ("used", used),
+        ("expired", expired),
+        ("elsewhere", elsewhere.clone()),
+        ("elsewhere, and so spent", elsewhere),
+        ("forged", forged),
+        ("empty", Secret::new("")),
+    ] {
+        let mut somebody = world.arrive("192.0.2.1", Some(Credential::Ticket(bad.clone())));
+        let (disconnect, close) = somebody.hear_end().await;
+        assert_eq!((&disconnect["code"], close), (&json!("unauthenticated"), 4401), "{what}");
+        let code = world.arrive("192.0.2.9", None).refused("connect", json!({"ticket": bad})).await;
+        assert_eq!(code, "unauthenticated", "{what}, in a command");
+    }
+    assert_eq!(world.node.links(), 0);
+    assert_eq!(world.node.figures().tickets_redeemed_total, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_token_brings_back_the_session_and_each_connect_renews_it() {
+    let world = World::new();
+    let (ann, first) = world.connect("ann").await;
+    drop(ann);
+    let mut ann = world.arrive("192.0.2.1", None);
+    let second = token(&ann.ask("connect", json!({"session": first})).await);
+    ann.ask("ping", json!({})).await;
+    drop(ann);
+    world.pass(Duration::from_secs(30)).await;
+    assert_eq!(world.arrive("192.0.2.1", None).refused("connect", json!({"session": first})).await, "unauthenticated");
+    let mut ann = world.arrive("192.0.2.1", Some(Credential::Session(second)));
+    let third = token(&ann.hear().await["connected"]);
+    drop(ann);
+    world.pass(Duration::from_secs(61)).await;
+    assert_eq!(world.node.figures().sessions, 0, "good for 60 s after the last link");
+    assert_eq!(world.arrive("192.0.2.1", None).refused("connect", json!({"session": third})).await, "unauthenticated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_link_displaces_the_first_with_4409_and_nobody_has_left_by_it() {
+    let world = World::new();
+    let (mut watcher, _) = world.connect("watcher").await;
+    watcher.ask("subscribe", json!({"channel": "room:1", "presence": true})).await;
+    let (mut old, session) = world.connect("ann").await;
+    old.ask("subscribe", json!({"channel": "room:1"})).await;
+    assert_eq!(watcher.hear().await["join"]["user"], "ann");
+    let mut new = world.arrive("192.0.2.1", None);
+    new.ask("connect", json!({"session": session})).await;
+    let (disconnect, close) = old.hear_end().await;
+    assert_eq!((&disconnect["code"], &disconnect["reconnect"], close), (&json!("conflict"), &json!(false), 4409));
+    new.ask("subscribe", json!({"channel": "room:1"})).await;
+    drop(old);
+    world.pass(Duration::from_secs(20)).await;
+    watcher.hear_nothing().await;
+    world.publish("room:1", json!(1)).await;
+    assert_eq!(new.hear().await["pub"]["offset"], 1, "the new link has the subscription");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kick_closes_with_its_code_and_the_session_is_over() {
+    let world = World::new();
+    let (mut ann, session) = world.connect("ann").await;
+    assert_eq!(world.node.disconnect(None, Some("ann"), &Ending::new(Code::Forbidden, "kicked")), 1);
+    let (disconnect, close) = ann.hear_end().await;
+    assert_eq!(disconnect, json!({"code": "forbidden", "message": "kicked", "reconnect": false}));
+    assert_eq!(close, 4403);
+    assert!(!ann.client.wants_input());
+    assert_eq!(world.arrive("192.0.2.1", None).refused("connect", json!({"session": session})).await, "unauthenticated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_tells_everybody_to_go_away_and_then_closes_with_1001() {
+    let world = World::new();
+    let (mut ann, _) = world.connect("ann").await;
+    let mut nobody = world.arrive("192.0.2.1", None);
+    let go_away = trunkline_dialect::GoAway { leave_ms: 1_000, return_ms: 0, to: None, code: Code::Unavailable };
+    world.node.go_away(go_away);
+    assert_eq!(ann.hear().await["go_away"]["leave_ms"], 1_000);
+    assert_eq!(nobody.hear().await["go_away"]["leave_ms"], 1_000);
+    world.node.end_all(&Ending::stopping());
+    for user in [&mut ann, &mut nobody] {
+        let (disconnect, close) = user.hear_end().await;
+        assert_eq!((&disconnect["code"], &disconnect["reconnect"], close), (&json!("unavailable"), &json!(true), 1001));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_runs_out_closes_with_4410_unless_it_is_refreshed() {
+    let world = World::new();
+    let mut users = Vec::new();
+    for _ in 0..2 {
+        let ticket = world.ticket(json!({"user": "ann", "session_ttl_s": 60})).await;
+        let mut user = world.arrive("192.0.2.1", Some(Credential::Ticket(ticket)));
+        user.hear().await;
+        users.push(user);
+    }
+    world.pass(Duration::from_secs(31)).await;
+    let [refreshed, other] = &mut users[..] else { panic!("two") };
+    for user in [&mut *refreshed, &mut *other] {
+        assert!(user.hear().await["expiring"]["in_ms"].as_u64().is_some_and(|left| left <= 30_000));
+    }
+    let ticket = world.ticket(json!({"user": "ann", "session_ttl_s": 600})).await;
+    assert!(refreshed.ask("refresh", json!({"ticket": ticket})).await["expires"].is_u64());
+    world.pass(Duration::from_secs(30)).await;
+    let (disconnect, close) = other.hear_end().await;
+    assert_eq!((&disconnect["code"], close), (&json!("expired"), 4410));
+    refreshed.ask("ping", json!({})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_is_for_the_same_user_and_ends_what_it_no_longer_allows() {
+    let world = World::new();
+    let (mut ann, _) = world.connect("ann").await;
+    for channel in ["room:1", "room:2"] {
+        ann.ask("subscribe", json!({"channel": channel})).await;
+    }
+    let ticket = world.ticket(json!({"user": "bob"})).await;
+    assert_eq!(ann.refused("refresh", json!({"ticket": ticket})).await, "forbidden");
+    let ticket = world.ticket(json!({"user": "ann", "channels": {"room:1": ["subscribe"]}})).await;
+    ann.say("refresh", json!({"ticket": ticket}));
+    let push = ann.hear().await;
+    assert_eq!((&push["channel"], &push["unsubscribed"]["code"]), (&json!("room:2"), &json!("forbidden")));
+    assert!(ann.hear().await["ok"].is_object());
+    assert_eq!(ann.refused("publish", json!({"channel": "room:1", "data": 1})).await, "forbidden");
+    world.publish("room:2", json!(1)).await;
+    world.publish("room:1", json!(2)).await;
+    assert_eq!(ann.hear().await["channel"], "room:1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_nothing_is_ended_after_ten_seconds() {
+    let world = World::new();
+    let mut nobody = world.arrive("192.0.2.1", None);
+    let last = tokio::time::timeout(Duration::from_secs(11), nobody.client.next()).await;
+    assert!(matches!(last, Ok(Out::Message(_))));
+    assert!(matches!(nobody.client.next().await, Out::Close(ending) if ending.close_code == 4401));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_without_reading_is_read_no_further() {
+    let world = World::with(small_outbox(), [("room", Namespace::default())]);
+    let (mut ann, _) = world.connect("ann").await;
+    let mut sent = 0;
+    while ann.client.wants_input() {
+        ann.say("history", json!({"channel": "room:1", "limit": 0}));
+        sent += 1;
+        // It never takes a message out; the driver alone is polled.
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        ann.client.poll_tasks(&mut context);
+    }
+    assert!((10..400).contains(&sent), "{sent}");
+    assert!(world.node.figures().outbox_bytes < 2 * 8_000);
+    for _ in 0..sent {
+        ann.hear().await;
+    }
+    assert!(ann.client.wants_input(), "once it has read, it is heard again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_can_have_so_many_subscriptions_and_each_once() {
+    let world = World::with(Limits { subscriptions: 2, ..Limits::default() }, [("room", Namespace::default())]);
+    let (mut ann, _) = world.connect("ann").await;
+    for channel in ["room:1", "room:2"] {
+        ann.ask("subscribe", json!({"channel": channel})).await;
+    }
+    assert_eq!(ann.refused("subscribe", json!({"channel": "room:2"})).await, "conflict");
+    assert_eq!(ann.refused("subscribe", json!({"channel": "room:3"})).await, "too_many");
+    assert_eq!(ann.refused("unsubscribe", json!({"channel": "room:3"})).await, "not_subscribed");
+    ann.ask("unsubscribe", json!({"channel": "room:1"})).await;
+    ann.ask("subscribe", json!({"channel": "room:3"})).await;
+    assert_eq!(world.node.figures().subscriptions, 2);
+    drop(ann);
+    let figures = world.node.figures();
+    assert_eq!((figures.subscriptions, figures.channels, figures.links, figures.outbox_bytes), (0, 0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn backends_see_sessions_and_channels() {
+    let world = World::new();
+    let (mut ann, _) = world.connect("ann").await;
+    ann.ask("subscribe", json!({"channel": "room:1"})).await;
+    let (mut bob, _) = world.connect("bob").await;
+    bob.ask("subscribe", json!({"channel": "room:1"})).await;
+    let channels = world.node.channels("room:", 10).await.expect("channels");
+    let expected = json!([{"channel": "room:1", "subscribers": 2, "users": 2}]);
+    assert_eq!(serde_json::to_value(&channels).expect("JSON"), expected);
+    assert!(world.node.channels("other:", 10).await.expect("channels").is_empty());
+    let sessions = world.node.sessions(Some("ann"), 10);
+    let [session] = sessions.as_slice() else { panic!("{sessions:?}") };
+    assert_eq!((session.door, session.since, session.attached), ("websocket", 1_000_000, true));
+    assert_eq!(session.address, Some(IpAddr::from([192, 0, 2, 1])));
+    assert_eq!(session.channels.iter().map(ChannelName::as_str).collect::<Vec<_>>(), ["room:1"]);
+}

@@ -1,0 +1,61 @@
+//! Reading a request's body and query, each way of getting it wrong answered with a problem document.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use trunkline_dialect::{BadJson, Json};
+
+use super::Problem;
+use crate::App;
+
+/// A JSON body. Its nesting is measured before any parser sees it.
+pub(super) struct Body<T>(pub(super) T);
+
+/// The query. A parameter that does not exist is refused: misspelt, it would silently not narrow the answer.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::unsupported_media_type());
+        }
+        let limits = &app.config.limits;
+        let reading = Limited::new(request.into_body(), limits.request).collect();
+        let body = tokio::time::timeout(limits.head_timeout, reading)
+            .await
+            .map_err(|_| Problem::timed_out())?
+            .map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+                Some(_) => Problem::too_large(limits.request),
+                None => Problem::bad_request("the body could not be read to its end"),
+            })?
+            .to_bytes();
+        let text = std::str::from_utf8(&body).map_err(|_| Problem::bad_request("the body is not UTF-8"))?;
+        let json = Json::parse(text).map_err(|error: BadJson| Problem::bad_request(error.to_string()))?;
+        json.read().map(Body).map_err(|error| Problem::bad_request(error.to_string()))
+    }
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query: Result<Query<T>, QueryRejection> = Query::try_from_uri(&parts.uri);
+        query.map(|Query(params)| Params(params)).map_err(|error| Problem::bad_request(error.body_text()))
+    }
+}
+
+/// `application/json`, with or without parameters. This is also what keeps a form on another site from posting here:
+/// a page cannot send this type across origins without asking first, and nobody answers.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let essence = value.split(';').next().unwrap_or(value).trim();
+    essence.eq_ignore_ascii_case("application/json")
+}

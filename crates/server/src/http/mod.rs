@@ -1,0 +1,124 @@
+//! Plain HTTP: every route on one screen.
+//!
+//! hyper reads the requests and axum routes them. The doors are among the routes because an upgrade may come as the
+//! second request of a kept-alive connection; the first request of a connection never gets this far if it is for a
+//! door (see [`crate::connection`]).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, options, post};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Method, StatusCode, Uri};
+
+mod api;
+mod auth;
+mod body;
+mod dev;
+mod problem;
+
+pub(crate) use auth::bearer;
+pub(crate) use problem::Problem;
+
+use crate::App;
+use crate::door;
+use crate::listener::Serves;
+
+/// Says who answered, on every answer: what a client sees without it came from something in between.
+pub(crate) const TRUNKLINE: HeaderName = HeaderName::from_static("trunkline");
+
+/// The version of this package, as the header's value.
+pub(crate) const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG_VERSION"));
+
+/// All that one kind of listener serves over plain HTTP.
+pub(crate) fn router(app: &Arc<App>, serves: Serves) -> Router {
+    let mut router = Router::new();
+    if serves.doors {
+        router = router.route("/connect", any(door::over_hyper));
+    }
+    router = match (serves.doors, serves.dev) {
+        (true, true) => router.route("/", options(door::over_hyper).get(dev::page)),
+        (true, false) => router.route("/", options(door::over_hyper)),
+        (false, _) => router,
+    };
+    if serves.doors && serves.dev {
+        router = router.route("/dev/ticket", post(dev::ticket)).route("/{asset}", get(dev::asset));
+    }
+    if serves.api {
+        let v1 = Router::new()
+            .route("/publish", post(api::publish))
+            .route("/broadcast", post(api::broadcast))
+            .route("/presence", get(api::presence))
+            .route("/history", get(api::history))
+            .route("/channels", get(api::channels))
+            .route("/tickets", post(api::tickets))
+            .route("/sessions", get(api::sessions))
+            .route("/disconnect", post(api::disconnect))
+            .route("/node", get(api::node))
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(middleware::from_fn_with_state(app.clone(), auth::require_key));
+        router = router.nest("/api/v1", v1).route("/healthz", get(healthz)).route("/readyz", get(readyz));
+        let metrics = get(metrics);
+        router = match serves.local {
+            true => router.route("/metrics", metrics),
+            false => {
+                let key = middleware::from_fn_with_state(app.clone(), auth::require_key);
+                router.route("/metrics", metrics.layer(key))
+            }
+        };
+    }
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(app.clone(), count_and_sign))
+        .with_state(app.clone())
+}
+
+/// The process runs.
+async fn healthz() -> Response {
+    plain(StatusCode::OK, "ok\n")
+}
+
+/// Clients may be sent here: the server is not stopping and the broker answers.
+async fn readyz(State(app): State<Arc<App>>) -> Response {
+    if app.stop.is_stopping() {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    }
+    match app.node.ready().await {
+        Ok(()) => plain(StatusCode::OK, "ready\n"),
+        Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+    }
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let media_type = HeaderValue::from_static(crate::metrics::MEDIA_TYPE);
+    ([(CONTENT_TYPE, media_type)], app.metrics.render()).into_response()
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::not_found(uri.path())
+}
+
+async fn method_not_allowed(method: Method) -> Problem {
+    Problem::method_not_allowed(&method)
+}
+
+async fn count_and_sign(State(app): State<Arc<App>>, request: Request, next: middleware::Next) -> Response {
+    let mut response = next.run(request).await;
+    app.metrics.http_answered(response.status());
+    response.headers_mut().insert(TRUNKLINE, VERSION);
+    response
+}
+
+fn plain(status: StatusCode, text: impl Into<Body>) -> Response {
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (status, headers, text.into()).into_response()
+}

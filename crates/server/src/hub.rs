@@ -1,0 +1,308 @@
+//! Who subscribes to what on this node. The only module that knows.
+//!
+//! Every channel with a subscriber here is a topic with a lock of its own, held for a lookup, a fan-out, or one step of one client's
+//! catching up; nothing waits while it is held. A publication is encoded once, and each outbox gets a reference to it.
+
+mod recovery;
+mod subscription;
+mod view;
+
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use indexmap::IndexMap;
+use trunkline_dialect::{ChannelName, ChannelPush, Join, Leave, Member, Push, UserId};
+
+use crate::broker::{Delivery, Sink};
+use crate::cells::{Cells, Full, lock};
+use crate::channel::{HistoryPage, HistoryQuery};
+use crate::encoded::Encoded;
+use crate::outbox::Outbox;
+use crate::policy::SlowReader;
+use crate::session::{LinkId, SessionId};
+pub(crate) use recovery::Recovery;
+pub(crate) use subscription::Progress;
+use subscription::{Head, Lazy, Phase, Subscription};
+use view::View;
+
+/// Who subscribes to what.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    topics: Cells<Topic>,
+    /// The channels of each link that is there; a link that is not in here can subscribe to nothing any more.
+    links: Mutex<HashMap<LinkId, BTreeSet<ChannelName>>>,
+    subscriptions_per_link: usize,
+    subscriptions: AtomicUsize,
+    deliveries: AtomicUsize,
+}
+
+/// One channel that somebody here subscribes to.
+#[derive(Debug, Default)]
+struct Topic {
+    subscriptions: IndexMap<LinkId, Subscription>,
+    head: Head,
+    /// Whether some subscriber may want just the newest publication.
+    keeps_newest: bool,
+}
+
+/// How a client subscribes.
+#[derive(Debug, Clone)]
+pub(crate) struct Subscriber {
+    /// Its link.
+    pub link: LinkId,
+    /// Where its pushes go.
+    pub outbox: Arc<Outbox>,
+    /// The user that is present by it, if the namespace keeps presence.
+    pub present: Option<UserId>,
+    /// Whether it is told of joins and leaves.
+    pub watches: bool,
+    /// What happens when it reads too slowly.
+    pub slow_reader: SlowReader,
+}
+
+/// Why a subscription was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SubscribeRefused {
+    /// The link has it already.
+    Already,
+    /// The link has as many as it may; with the number.
+    TooMany(usize),
+    /// The node has as many channels as it may.
+    Full,
+    /// The link is gone.
+    Gone,
+}
+
+impl Hub {
+    /// A hub of at most `channels` channels, and `subscriptions_per_link` for each link.
+    pub(crate) fn new(channels: usize, subscriptions_per_link: usize) -> Hub {
+        Hub {
+            topics: Cells::new(channels),
+            links: Mutex::default(),
+            subscriptions_per_link,
+            subscriptions: AtomicUsize::new(0),
+            deliveries: AtomicUsize::new(0),
+        }
+    }
+
+    /// A link is there and may subscribe.
+    pub(crate) fn add_link(&self, link: LinkId) {
+        lock(&self.links).entry(link).or_default();
+    }
+
+    /// Makes a subscription, which is silent until [`start`](Hub::start). `interest` is called under the topic's lock, and its result
+    /// returned: so that what it asks for and what [`unsubscribe`](Hub::unsubscribe) takes back cannot overtake each other.
+    ///
+    /// # Errors
+    /// [`SubscribeRefused`] says why not.
+    pub(crate) fn subscribe<R>(
+        &self,
+        channel: &ChannelName,
+        subscriber: Subscriber,
+        interest: impl FnOnce() -> R,
+    ) -> Result<R, SubscribeRefused> {
+        let link = subscriber.link;
+        self.note(link, channel)?;
+        let work = |topic: &mut Topic| {
+            topic.keeps_newest |= subscriber.slow_reader == SlowReader::NewestOnly;
+            topic.subscriptions.insert(link, Subscription::new(subscriber));
+            interest()
+        };
+        let made = self.topics.with_or_make(channel, |_| Topic::default(), work).map_err(|Full| {
+            self.forget(link, channel);
+            SubscribeRefused::Full
+        })?;
+        self.subscriptions.fetch_add(1, Ordering::Relaxed);
+        Ok(made)
+    }
+
+    /// Whether the link was dropped while its subscription was being made: what `subscribe` left behind must then be undone.
+    pub(crate) fn is_gone(&self, link: LinkId) -> bool {
+        !lock(&self.links).contains_key(&link)
+    }
+
+    /// The reply to the subscribe, which said `recovery` and named `members`, is in the outbox: from here on there are pushes.
+    pub(crate) fn start(&self, link: LinkId, channel: &ChannelName, recovery: &Recovery, members: &[Member]) {
+        self.with_subscription(link, channel, |subscription, head| {
+            subscription.start(channel, recovery, head);
+            if let Some(view) = &mut subscription.view {
+                let named: BTreeSet<&UserId> = members.iter().map(|member| &member.user).collect();
+                for push in view.start(|user| named.contains(user)) {
+                    subscription.outbox.push(push);
+                }
+            }
+        });
+    }
+
+    /// There is room in the outbox for a channel in which its client is behind: presence that was held back goes out, and what is to be
+    /// asked of history, if anything, is answered. Its answer goes to [`catch_up`](Hub::catch_up).
+    pub(crate) fn plan(&self, link: LinkId, channel: &ChannelName) -> Option<HistoryQuery> {
+        let plan = self.with_subscription(link, channel, |subscription, head| {
+            let held = subscription.view.as_mut().map(View::release);
+            held.into_iter().flatten().for_each(|push| subscription.outbox.push(push));
+            subscription.query(head)
+        });
+        plan.flatten()
+    }
+
+    /// One step of catching up, with what history answered. After [`Progress::More`] the outbox asks for the next by itself.
+    pub(crate) fn catch_up(&self, link: LinkId, channel: &ChannelName, page: HistoryPage) -> Progress {
+        let progress = self.with_subscription(link, channel, |subscription, head| {
+            let progress = subscription.catch_up(channel, page, head);
+            if progress == Progress::More {
+                subscription.outbox.behind(channel);
+            }
+            progress
+        });
+        progress.unwrap_or(Progress::Done)
+    }
+
+    /// Ends a subscription. Answers it, with the user that was present by it, if there was one; `last` is called, under the topic's lock,
+    /// if it was the channel's last here.
+    pub(crate) fn unsubscribe(&self, link: LinkId, channel: &ChannelName, last: impl FnOnce()) -> Option<Option<UserId>> {
+        let removed = self.topics.with_or_retire(channel, |topic| {
+            let removed = topic.subscriptions.swap_remove(&link);
+            let keep = !topic.subscriptions.is_empty();
+            if !keep {
+                last();
+            }
+            (removed, keep)
+        });
+        let removed = removed.flatten()?;
+        self.forget(link, channel);
+        self.subscriptions.fetch_sub(1, Ordering::Relaxed);
+        Some(removed.present)
+    }
+
+    /// The link is gone, and its subscriptions with it. Answers where which user was present by them.
+    pub(crate) fn drop_link(&self, link: LinkId, last: impl Fn(&ChannelName)) -> Vec<(ChannelName, UserId)> {
+        let channels = lock(&self.links).remove(&link).unwrap_or_default();
+        let ended = channels.into_iter().map(|channel| {
+            let present = self.unsubscribe(link, &channel, || last(&channel)).flatten();
+            present.map(|user| (channel, user))
+        });
+        ended.flatten().collect()
+    }
+
+    /// The channels that a link subscribes to.
+    pub(crate) fn channels_of(&self, link: LinkId) -> Vec<ChannelName> {
+        lock(&self.links).get(&link).map(|channels| channels.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Channels that begin with `prefix` and their number of subscribers here; at most `limit`, in the order of names.
+    pub(crate) fn channels(&self, prefix: &str, limit: usize) -> Vec<(ChannelName, usize)> {
+        let mut found = Vec::new();
+        self.topics.for_each(|name, topic| {
+            if name.as_str().starts_with(prefix) {
+                found.push((name.clone(), topic.subscriptions.len()));
+            }
+        });
+        found.sort_unstable();
+        found.truncate(limit);
+        found
+    }
+
+    /// How many channels have a subscriber here.
+    pub(crate) fn channel_count(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// How many subscriptions there are.
+    pub(crate) fn subscription_count(&self) -> usize {
+        self.subscriptions.load(Ordering::Relaxed)
+    }
+
+    /// How many publications have been delivered to this node's topics since it started.
+    pub(crate) fn delivery_count(&self) -> usize {
+        self.deliveries.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, link: LinkId, channel: &ChannelName) -> Result<(), SubscribeRefused> {
+        let mut links = lock(&self.links);
+        let channels = links.get_mut(&link).ok_or(SubscribeRefused::Gone)?;
+        if channels.contains(channel) {
+            return Err(SubscribeRefused::Already);
+        }
+        if channels.len() >= self.subscriptions_per_link {
+            return Err(SubscribeRefused::TooMany(self.subscriptions_per_link));
+        }
+        channels.insert(channel.clone());
+        Ok(())
+    }
+
+    fn forget(&self, link: LinkId, channel: &ChannelName) {
+        if let Some(channels) = lock(&self.links).get_mut(&link) {
+            channels.remove(channel);
+        }
+    }
+
+    fn with_subscription<R>(
+        &self,
+        link: LinkId,
+        channel: &ChannelName,
+        work: impl FnOnce(&mut Subscription, &mut Head) -> R,
+    ) -> Option<R> {
+        let work = |topic: &mut Topic| {
+            let Topic { subscriptions, head, .. } = topic;
+            subscriptions.get_mut(&link).map(|subscription| work(subscription, head))
+        };
+        self.topics.with(channel, work).flatten()
+    }
+}
+
+impl Sink for Hub {
+    fn deliver(&self, channel: &ChannelName, delivery: Delivery<'_>) {
+        self.topics.with(channel, |topic| match delivery {
+            Delivery::Publication(epoch, publication) => {
+                self.deliveries.fetch_add(1, Ordering::Relaxed);
+                topic.head.advance(epoch, publication, topic.keeps_newest);
+                let lazy = Lazy::new(channel, publication);
+                topic.subscriptions.values_mut().for_each(|one| one.deliver(epoch, &lazy));
+            }
+            Delivery::Join(user, info, by) => topic.presence(channel, user, Some(by), || {
+                ChannelPush::Join(Join { user: user.clone(), info: info.cloned() })
+            }),
+            Delivery::Leave(user) => {
+                topic.presence(channel, user, None, || ChannelPush::Leave(Leave { user: user.clone() }));
+            }
+        });
+    }
+}
+
+impl Topic {
+    /// Tells whoever wants to know that a user joined, by a session that is not told itself, or left.
+    fn presence(
+        &mut self,
+        channel: &ChannelName,
+        user: &UserId,
+        joined_by: Option<SessionId>,
+        push: impl Fn() -> ChannelPush,
+    ) {
+        let encoded = OnceCell::new();
+        for subscription in self.subscriptions.values_mut() {
+            let own = joined_by == Some(subscription.link.session);
+            let Some(view) = subscription.view.as_mut().filter(|_| !own) else { continue };
+            let push = encoded.get_or_init(|| Encoded::from(&Push::Channel(channel.clone(), push())));
+            let was_held = view.is_held();
+            if view.change(user, joined_by.is_some(), push, !subscription.outbox.is_full()) {
+                subscription.outbox.push(push.clone());
+            } else if view.is_held() && !was_held {
+                subscription.outbox.behind(channel);
+            }
+        }
+    }
+}
+
+impl Subscription {
+    fn new(subscriber: Subscriber) -> Subscription {
+        let Subscriber { link, outbox, present, watches, slow_reader } = subscriber;
+        let view = watches.then(View::starting);
+        Subscription { link, outbox, present, view, slow_reader, phase: Phase::Starting }
+    }
+}
+
+/// A join or leave as the hub tells it, for tests of what is held back.
+#[cfg(test)]
+mod tests;

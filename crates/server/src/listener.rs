@@ -1,0 +1,205 @@
+//! Where connections come from: TCP and unix sockets, and the one stream type that both give.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::address::ClientAddress;
+use crate::config::{Api, Config, is_loopback};
+
+/// What is served on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Serves {
+    /// The doors for clients.
+    pub doors: bool,
+    /// The HTTP API, health and metrics.
+    pub api: bool,
+    /// The demo page and dev tickets.
+    pub dev: bool,
+    /// Whether only this machine can connect.
+    pub(crate) local: bool,
+}
+
+/// A socket that listens, and what is served on it.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    serves: Serves,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener, SocketAddr),
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// Opens every listener of a configuration, in its order.
+    ///
+    /// # Errors
+    /// The first that cannot be opened, named.
+    pub(crate) async fn bind(config: &Config) -> io::Result<Vec<Listener>> {
+        let listen = &config.listen;
+        let mut listeners = Vec::new();
+        for address in &listen.address {
+            listeners.push(bind_tcp(*address, Serves::doors(config, is_loopback(*address))).await?);
+        }
+        if let Some(path) = &listen.unix {
+            listeners.push(bind_unix(path, Serves::doors(config, true)).await?);
+        }
+        if let Api::Apart(api) = &listen.api {
+            for address in &api.address {
+                listeners.push(bind_tcp(*address, Serves::api(is_loopback(*address))).await?);
+            }
+            if let Some(path) = &api.unix {
+                listeners.push(bind_unix(path, Serves::api(true)).await?);
+            }
+        }
+        Ok(listeners)
+    }
+
+    /// A TCP socket that listens already, to serve the doors as `config` says.
+    ///
+    /// # Errors
+    /// If the socket has no local address.
+    pub fn tcp(socket: TcpListener, config: &Config) -> io::Result<Listener> {
+        let address = socket.local_addr()?;
+        Ok(Listener { socket: Socket::Tcp(socket, address), serves: Serves::doors(config, is_loopback(address)) })
+    }
+
+    /// The address, of a TCP socket: with the port that the system chose if none was named.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(_, address) => Some(*address),
+            Socket::Unix(..) => None,
+        }
+    }
+
+    /// What is served here.
+    #[must_use]
+    pub fn serves(&self) -> Serves {
+        self.serves
+    }
+
+    /// The next connection. Cancel safe.
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, ClientAddress)> {
+        match &self.socket {
+            Socket::Tcp(socket, _) => {
+                let (stream, remote) = socket.accept().await?;
+                trunkline_net::tcp::configure(&stream)?;
+                Ok((Stream::Tcp(stream), ClientAddress::socket(remote.ip())))
+            }
+            Socket::Unix(socket, _) => {
+                let (stream, _) = socket.accept().await?;
+                Ok((Stream::Unix(stream), ClientAddress::Local))
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    /// A unix socket's file outlives its socket; nobody can connect to it any more.
+    fn drop(&mut self) {
+        if let Socket::Unix(_, path) = &self.socket {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.socket {
+            Socket::Tcp(_, address) => write!(f, "http://{address}"),
+            Socket::Unix(_, path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Serves {
+    fn doors(config: &Config, local: bool) -> Serves {
+        let api = match &config.listen.api {
+            Api::Local => local,
+            Api::Everywhere => true,
+            Api::Nowhere | Api::Apart(_) => false,
+        };
+        Serves { doors: true, api, dev: config.is_dev(), local }
+    }
+
+    fn api(local: bool) -> Serves {
+        Serves { doors: false, api: true, dev: false, local }
+    }
+}
+
+async fn bind_tcp(address: SocketAddr, serves: Serves) -> io::Result<Listener> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+    let socket = TcpListener::bind(address).await.map_err(named)?;
+    let address = socket.local_addr().map_err(named)?;
+    Ok(Listener { socket: Socket::Tcp(socket, address), serves })
+}
+
+async fn bind_unix(path: &Path, serves: Serves) -> io::Result<Listener> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()));
+    // A server that was killed leaves its socket's file behind. One that still answers is somebody else's.
+    if let Err(error) = UnixStream::connect(path).await
+        && error.kind() == io::ErrorKind::ConnectionRefused
+    {
+        std::fs::remove_file(path).map_err(named)?;
+    }
+    let socket = UnixListener::bind(path).map_err(named)?;
+    Ok(Listener { socket: Socket::Unix(socket, path.to_owned()), serves })
+}
+
+/// The stream of one connection.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+macro_rules! either {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Stream::Tcp($stream) => $call,
+            Stream::Unix($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self, stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}

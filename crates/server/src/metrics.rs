@@ -1,0 +1,325 @@
+//! Every metric, once: its name, what it counts, and who counts it.
+//!
+//! What the shell sees (sockets, handshakes, HTTP) is counted here as it happens. What the hub knows about itself is asked of
+//! [`Node::figures`] when somebody scrapes. docs/operating.md has the same list; a test compares them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use http::StatusCode;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::node::{Figures, Node};
+
+/// The text format that [`Metrics::render`] writes.
+pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Label = [(&'static str, &'static str); 1];
+type Codes = [(&'static str, u16); 1];
+
+/// Counters and gauges of the shell; a clone counts into the same.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    registry: Arc<Registry>,
+    pub(crate) connections: Gauge,
+    pub(crate) accept_errors: Counter,
+    rejected: Family<Label, Counter>,
+    handshakes: Family<Label, Counter>,
+    http_answers: Family<Codes, Counter>,
+    pub(crate) messages_in: Counter,
+    pub(crate) messages_out: Counter,
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+    closes: Family<Codes, Counter>,
+    round_trip: Histogram,
+    pub(crate) panics: Counter,
+}
+
+/// Why a connection did not get as far as a handshake or an HTTP request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Full,
+    TooManyFromAddress,
+    TooFastFromAddress,
+    HeadInvalid,
+    HeadTooLarge,
+    HeadTooSlow,
+}
+
+/// What came of an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Accepted,
+    NotServed,
+    BadVersion,
+    BadRequest,
+    BadOrigin,
+    NoSubprotocol,
+    TooFast,
+    Stopping,
+}
+
+impl Reason {
+    const ALL: [Reason; 6] = [
+        Reason::Full,
+        Reason::TooManyFromAddress,
+        Reason::TooFastFromAddress,
+        Reason::HeadInvalid,
+        Reason::HeadTooLarge,
+        Reason::HeadTooSlow,
+    ];
+
+    fn label(self) -> Label {
+        let name = match self {
+            Reason::Full => "full",
+            Reason::TooManyFromAddress => "too_many_from_address",
+            Reason::TooFastFromAddress => "too_fast_from_address",
+            Reason::HeadInvalid => "head_invalid",
+            Reason::HeadTooLarge => "head_too_large",
+            Reason::HeadTooSlow => "head_too_slow",
+        };
+        [("reason", name)]
+    }
+}
+
+impl Outcome {
+    const ALL: [Outcome; 8] = [
+        Outcome::Accepted,
+        Outcome::NotServed,
+        Outcome::BadVersion,
+        Outcome::BadRequest,
+        Outcome::BadOrigin,
+        Outcome::NoSubprotocol,
+        Outcome::TooFast,
+        Outcome::Stopping,
+    ];
+
+    fn label(self) -> Label {
+        let name = match self {
+            Outcome::Accepted => "accepted",
+            Outcome::NotServed => "not_served",
+            Outcome::BadVersion => "bad_version",
+            Outcome::BadRequest => "bad_request",
+            Outcome::BadOrigin => "bad_origin",
+            Outcome::NoSubprotocol => "no_subprotocol",
+            Outcome::TooFast => "too_fast",
+            Outcome::Stopping => "stopping",
+        };
+        [("outcome", name)]
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero; the hub's are asked of `node`.
+    pub(crate) fn new(node: Arc<Node>) -> Metrics {
+        let mut registry = Registry::with_prefix("trunkline");
+        let r = &mut registry;
+        let metrics = Metrics {
+            connections: gauge(r, "connections", "Connections of every listener that are open now, HTTP ones included"),
+            accept_errors: counter(r, "accept_errors", "Connections that could not be accepted, most often for want of descriptors"),
+            rejected: family(r, "rejected", "Connections that were turned away before a handshake or request, by reason"),
+            handshakes: family(r, "handshakes", "Upgrades asked of the doors, by outcome"),
+            http_answers: family(r, "http_answers", "Answers over plain HTTP, by status"),
+            messages_in: counter(r, "messages_in", "Messages received from clients"),
+            messages_out: counter(r, "messages_out", "Messages handed to clients' connections"),
+            bytes_in: counter(r, "bytes_in", "Bytes of the messages received from clients, without framing"),
+            bytes_out: counter(r, "bytes_out", "Bytes of the messages handed to clients' connections, without framing"),
+            closes: family(r, "closes", "WebSocket connections that ended, by close code"),
+            round_trip: round_trip(r),
+            panics: counter(r, "panics", "Connections that ended because of a fault of ours"),
+            registry: Arc::default(),
+        };
+        // A series that appears only with its first event cannot be alerted on.
+        for reason in Reason::ALL {
+            drop(metrics.rejected.get_or_create(&reason.label()));
+        }
+        for outcome in Outcome::ALL {
+            drop(metrics.handshakes.get_or_create(&outcome.label()));
+        }
+        registry.register_collector(Box::new(Hub(node)));
+        Metrics { registry: Arc::new(registry), ..metrics }
+    }
+
+    /// All of them, in the format of [`MEDIA_TYPE`].
+    pub(crate) fn render(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a String takes every write");
+        text
+    }
+
+    pub(crate) fn rejected(&self, reason: Reason) {
+        self.rejected.get_or_create(&reason.label()).inc();
+    }
+
+    pub(crate) fn handshake(&self, outcome: Outcome) {
+        self.handshakes.get_or_create(&outcome.label()).inc();
+    }
+
+    pub(crate) fn http_answered(&self, status: StatusCode) {
+        self.http_answers.get_or_create(&[("status", status.as_u16())]).inc();
+    }
+
+    /// Counts the end of a WebSocket. A remote may name any code, and each would be a series of its own: those that nobody
+    /// has defined count as 0.
+    pub(crate) fn closed(&self, code: u16) {
+        let known = matches!(code, 1000..=1014) || trunkline_dialect::Code::from_close_code(code).is_some();
+        self.closes.get_or_create(&[("code", if known { code } else { 0 })]).inc();
+    }
+
+    pub(crate) fn round_trip(&self, took: Duration) {
+        self.round_trip.observe(took.as_secs_f64());
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics(..)")
+    }
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::<u64, AtomicU64>::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+fn family<Labels>(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Counter>
+where
+    Labels: prometheus_client::encoding::EncodeLabelSet + Clone + Eq + std::hash::Hash + fmt::Debug + Send + Sync + 'static,
+{
+    let family = Family::<Labels, Counter>::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+/// From a millisecond (the same house) to eight seconds (worse than most satellites), doubling.
+fn round_trip(registry: &mut Registry) -> Histogram {
+    let histogram = Histogram::new(exponential_buckets(0.001, 2.0, 14));
+    let help = "Seconds from a ping to its answer, as each connection last measured it";
+    registry.register("round_trip_seconds", help, histogram.clone());
+    histogram
+}
+
+enum Kind {
+    Total,
+    Now,
+}
+
+/// What the hub counts.
+type HubMetric = (&'static str, Kind, &'static str, fn(&Figures) -> usize);
+
+#[rustfmt::skip] // A table: one metric a line.
+static HUB: &[HubMetric] = &[
+    ("links", Kind::Now, "Clients that are connected, those without a session yet included", |f| f.links),
+    ("sessions", Kind::Now, "Sessions, those that wait for their client to come back included", |f| f.sessions),
+    ("channels", Kind::Now, "Channels with subscribers", |f| f.channels),
+    ("subscriptions", Kind::Now, "Subscriptions of all links", |f| f.subscriptions),
+    ("tickets_waiting", Kind::Now, "Tickets that were minted and neither redeemed nor forgotten yet", |f| f.tickets_waiting),
+    ("outbox_bytes", Kind::Now, "Bytes that wait in outboxes to be sent to clients", |f| f.outbox_bytes),
+    ("messages_queued", Kind::Total, "Messages put into outboxes", |f| f.messages_queued_total),
+    ("publications_deferred", Kind::Total, "Times that a publication found an outbox full: the slow reader gets it from history, or a gap", |f| f.publications_deferred_total),
+    ("slow_readers_ended", Kind::Total, "Connections that ended because twice their outbox waited unread", |f| f.slow_readers_ended_total),
+    ("commands", Kind::Total, "Commands received from clients", |f| f.commands_total),
+    ("publications", Kind::Total, "Publications taken from clients and from the API", |f| f.publications_total),
+    ("deliveries", Kind::Total, "Publications handed to subscribers: one for each of them", |f| f.deliveries_total),
+    ("tickets_minted", Kind::Total, "Tickets minted", |f| f.tickets_minted_total),
+    ("tickets_redeemed", Kind::Total, "Tickets redeemed", |f| f.tickets_redeemed_total),
+    ("credentials_refused", Kind::Total, "Tickets and session tokens refused: unknown, used, expired, from the wrong address", |f| f.credentials_refused_total),
+    ("sessions_resumed", Kind::Total, "Sessions that a client came back to", |f| f.sessions_resumed_total),
+];
+
+/// Asks the node when somebody scrapes.
+struct Hub(Arc<Node>);
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hub(..)")
+    }
+}
+
+impl Collector for Hub {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let figures = self.0.figures();
+        for (name, kind, help, read) in HUB {
+            let value = read(&figures);
+            match kind {
+                Kind::Total => encode_one(&mut encoder, name, help, &ConstCounter::new(u64::try_from(value).unwrap_or(u64::MAX)))?,
+                // Above 2^63 no gauge of ours can be: it is bytes or entries in memory.
+                Kind::Now => encode_one(&mut encoder, name, help, &ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode_one(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    metric: &impl EncodeMetric,
+) -> Result<(), fmt::Error> {
+    metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::node::NodeSettings;
+
+    #[test]
+    fn the_list_in_operating_md_is_the_list_of_metrics_with_their_kinds_and_meanings() {
+        let metrics = Metrics::new(Node::new(NodeSettings::default(), Clock::system()));
+        metrics.http_answered(StatusCode::OK);
+        metrics.closed(1000);
+        let text = metrics.render();
+        let lines = |prefix: &'static str| text.lines().filter_map(move |line| line.strip_prefix(prefix)?.split_once(' '));
+        let counted: BTreeSet<(String, String, String)> = lines("# HELP ")
+            .zip(lines("# TYPE "))
+            .map(|((name, help), (_, kind))| {
+                let total = if kind == "counter" { "_total" } else { "" };
+                (format!("{name}{total}"), kind.to_owned(), help.trim_end_matches('.').to_owned())
+            })
+            .collect();
+        let documented: BTreeSet<(String, String, String)> =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operating.md"))
+                .lines()
+                .filter_map(|line| {
+                    let mut cells = line.strip_prefix("| `trunkline_")?.strip_suffix(" |")?.splitn(3, " | ");
+                    let name = format!("trunkline_{}", cells.next()?.strip_suffix('`')?);
+                    Some((name, cells.next()?.to_owned(), cells.next()?.to_owned()))
+                })
+                .collect();
+        assert!(!counted.is_empty());
+        assert_eq!(counted, documented);
+    }
+
+    #[test]
+    fn a_close_code_that_nobody_has_defined_is_no_series_of_its_own() {
+        let metrics = Metrics::new(Node::new(NodeSettings::default(), Clock::system()));
+        for code in [1000, 4401, 3000, 4999, 4001] {
+            metrics.closed(code);
+        }
+        let text = metrics.render();
+        let series: Vec<&str> = text.lines().filter(|line| line.starts_with("trunkline_closes_total{")).collect();
+        assert_eq!(series.len(), 3, "{series:?}");
+        assert!(series.contains(&"trunkline_closes_total{code=\"0\"} 3"), "{series:?}");
+    }
+}
