@@ -90,7 +90,11 @@ fn the_server_takes_the_first_acceptable_offer_of_several() {
     );
     assert_eq!(select(vec![TOY], "x-other, x-toy; level=\"9\""), ["x-toy; level=9"]);
     let bitless = Toy { rsv: Rsv::NONE, ..TOY };
-    assert_eq!(select(vec![bitless], "x-toy; level=3, x-toy; level=9"), ["x-toy; level=3"], "whatever it claims");
+    assert_eq!(
+        select(vec![bitless], "x-toy; level=3, x-toy; level=9"),
+        ["x-toy; level=3"],
+        "whatever it claims"
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! [`HeadReader`]: one head, from bytes to `http` types.
 
+use std::fmt;
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 
@@ -51,13 +53,20 @@ impl Default for HeadLimits {
 /// assert_eq!(request.headers()["host"], "example.com");
 /// # Ok::<(), trunkline_websocket::handshake::Rejected>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HeadReader {
     limits: HeadLimits,
     scanner: Scanner,
     head: Vec<u8>,
     /// The first refusal: it stays the answer to whatever comes later.
     rejected: Option<Rejected>,
+}
+
+/// Without the head itself: it holds cookies, tickets and passwords, and a log is no place for them.
+impl fmt::Debug for HeadReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeadReader").field("bytes", &self.head.len()).field("rejected", &self.rejected).finish()
+    }
 }
 
 impl HeadReader {
