@@ -8,19 +8,25 @@ import struct
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def accept_value(key):
+    return base64.b64encode(hashlib.sha1(key.encode() + GUID).digest()).decode()
+
+
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
-ACCEPT = base64.b64encode(hashlib.sha1(KEY.encode() + GUID).digest()).decode()
+ACCEPT = accept_value(KEY)
 
 # No check depends on how fast an answer comes, only on its coming at all.
 PATIENCE = 30
 
 
 class Frame:
-    def __init__(self, first, masked, payload):
+    def __init__(self, first, mask, payload):
         self.fin = bool(first & 0x80)
         self.rsv = first >> 4 & 7
         self.opcode = first & 15
-        self.masked = masked
+        self.mask = mask
         self.payload = payload
 
     def close_code(self):
@@ -31,11 +37,12 @@ class Frame:
 
 
 class Head:
-    """The head of a response, and its status."""
+    """The head of a response, with its status, or of a request."""
 
     def __init__(self, raw):
         lines = raw.decode("latin-1").split("\r\n")
-        self.status = int(lines[0].split(" ")[1])
+        self.start = lines[0]
+        self.status = int(self.start.split(" ")[1]) if self.start.startswith("HTTP/") else None
         self.fields = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines[1:] if line)]
 
     def get(self, name):
@@ -46,12 +53,14 @@ class Head:
 class Wire:
     """One TCP connection. What was sent and not yet asked for waits in `buffer`."""
 
-    def __init__(self, port, receive_buffer=None):
-        self.socket = socket.socket()
+    def __init__(self, port=None, receive_buffer=None, accepted=None):
+        """Connects to `port`, or takes over a socket that was `accepted`."""
+        self.socket = accepted or socket.socket()
+        self.socket.settimeout(PATIENCE)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(PATIENCE)
-        self.socket.connect(("127.0.0.1", port))
+        if not accepted:
+            self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = bytearray()
 
@@ -80,7 +89,7 @@ class Wire:
             (length,) = struct.unpack("!Q", self._exactly(8))
         mask = self._exactly(4) if second & 0x80 else None
         payload = self._exactly(length)
-        return Frame(first, bool(mask), masked(payload, mask) if mask else payload)
+        return Frame(first, mask, masked(payload, mask) if mask else payload)
 
     def read_message(self):
         """The next data message, whole; pings and pongs in between are passed over."""

@@ -38,8 +38,13 @@ export class Trunkline {
     await this.#spawn(`127.0.0.1:${this.port}`);
   }
 
-  async stop() {
+  /** Asked to stop: it says so to everybody, and goes. */
+  async terminate() {
     await this.#end('SIGTERM');
+  }
+
+  async stop() {
+    await this.terminate();
     await rm(this.#directory, { recursive: true, force: true });
   }
 

@@ -23,6 +23,21 @@ export async function endingTests(context) {
       await alva.shows('Dario left');
     }));
 
+  await test('a server that is stopped says so, and the windows come back when it does', () =>
+    pair(context, 'stopped', async (alva, bruno) => {
+      const { epoch } = await alva.state();
+      await server.terminate();
+      await alva.until('the line is gone', ({ state }) => state === 'waiting' || state === 'connecting');
+      await alva.shows('The hub is going away');
+      await server.restart();
+      await alva.until('back at a new hub', (state) => state.state === 'live' && state.epoch !== epoch, 60_000);
+      await bruno.until('back at a new hub', (state) => state.state === 'live' && state.epoch !== epoch, 60_000);
+      await alva.say('good morning');
+      await bruno.heard('good morning');
+      alva.forgiveServerAway();
+      bruno.forgiveServerAway();
+    }));
+
   await test('a server killed with -9 and started again: the windows come back and say what was lost', () =>
     pair(context, 'killed', async (alva, bruno) => {
       await alva.say('one');

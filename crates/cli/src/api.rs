@@ -71,7 +71,9 @@ impl Api {
     /// Usage: no key, or a URL that is not one of the API.
     pub(crate) fn new(args: &args::Api) -> Result<Self, Failure> {
         let key = args.key.as_deref().filter(|key| !key.is_empty()).ok_or_else(|| {
-            Failure::usage("no API key: set TRUNKLINE_API_KEY to the one that `trunkline serve` has, or printed")
+            Failure::usage(
+                "no API key: set TRUNKLINE_API_KEY to the one that `trunkline serve` has, or printed",
+            )
         })?;
         let mut authorization = HeaderValue::try_from(format!("Bearer {key}"))
             .map_err(|_| Failure::usage("the API key holds characters that no header may have"))?;
@@ -204,7 +206,9 @@ mod tests {
 
     #[test]
     fn a_url_that_is_no_base_is_refused_without_repeating_it() {
-        for url in ["", "localhost:8101", "ws://h/", "https://h", "http://me:hunter2@h/", "http://h/?x=hunter2"] {
+        for url in
+            ["", "localhost:8101", "ws://h/", "https://h", "http://me:hunter2@h/", "http://h/?x=hunter2"]
+        {
             let why = base(url).expect_err(url);
             assert!(!why.contains("hunter2"));
         }

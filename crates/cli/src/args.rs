@@ -121,7 +121,7 @@ pub(crate) enum AddressPolicy {
 #[derive(Args, Clone)]
 pub(crate) struct Api {
     /// The server's HTTP API
-    #[arg(long = "api", value_name = "URL", default_value = API)]
+    #[arg(id = "api", long, value_name = "URL", default_value = API)]
     pub(crate) url: String,
 
     /// The API key. Better in the environment: other users of the machine see the command line
@@ -207,7 +207,7 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "TICKET")]
     pub(crate) ticket: Option<String>,
 
-    /// One more header. May be repeated
+    /// One more header, `Origin` too. May be repeated
     #[arg(long = "header", value_name = "'Name: value'")]
     pub(crate) headers: Vec<Header>,
 

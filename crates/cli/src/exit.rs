@@ -35,14 +35,19 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// To end with `exit`.
+    pub(crate) fn new(exit: Exit, words: impl fmt::Display) -> Self {
+        Self { exit, words: words.to_string() }
+    }
+
     /// It was tried and did not work.
     pub(crate) fn unclean(words: impl fmt::Display) -> Self {
-        Self { exit: Exit::Unclean, words: words.to_string() }
+        Self::new(Exit::Unclean, words)
     }
 
     /// What was asked for makes no sense.
     pub(crate) fn usage(words: impl fmt::Display) -> Self {
-        Self { exit: Exit::Usage, words: words.to_string() }
+        Self::new(Exit::Usage, words)
     }
 
     /// What the process ends with because of it.

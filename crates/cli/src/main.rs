@@ -3,11 +3,15 @@
 mod api;
 mod args;
 mod command;
+mod descriptors;
 mod exit;
+mod hub;
 mod output;
+mod settings;
 mod signals;
 mod stdin;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -32,8 +36,11 @@ fn run(command: Command) -> Outcome {
         .map_err(|error| Failure::unclean(format_args!("cannot start threads: {error}")))?;
     let outcome = runtime.block_on(async {
         match command {
-            Command::Serve(_) | Command::Check(_) | Command::Publish(_) | Command::Subscribe(_) => unreachable!(),
+            Command::Serve(args) => command::serve::run(args).await,
+            Command::Check(args) => command::check::run(args),
             Command::Ticket(args) => command::ticket::run(args).await,
+            Command::Publish(args) => command::publish::run(args).await,
+            Command::Subscribe(args) => command::subscribe::run(args).await,
             Command::Connect(args) => command::connect::run(args).await,
             Command::Echo(args) => command::echo::run(args).await,
         }
@@ -54,6 +61,11 @@ fn log_to_stderr(filter: Option<&str>, default: &str) -> Result<(), Failure> {
     let filter = filter.unwrap_or(default);
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| Failure::usage(format_args!("the log filter {filter:?}: {error}")))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let stderr = std::io::stderr;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(stderr().is_terminal())
+        .with_writer(stderr)
+        .init();
     Ok(())
 }

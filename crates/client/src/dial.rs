@@ -1,10 +1,11 @@
 //! Where to connect, and with which head.
 
+use http::{HeaderName, HeaderValue};
 use trunkline_net::url::WsUrl;
 use trunkline_net::{Connector, Dialled, WebSocket};
 
-use crate::Error;
 use crate::credential::{InHandshake, Plan};
+use crate::error::Misuse;
 use crate::limits::Limits;
 
 /// The address of the hub, and what goes with the opening handshake.
@@ -22,8 +23,11 @@ pub(crate) struct Dial {
 }
 
 impl Dial {
-    pub(crate) fn new(url: String, headers: Vec<(String, String)>, limits: &Limits) -> Result<Self, Error> {
-        WsUrl::parse(&url).map_err(|error| Error::Misuse(error.to_string()))?;
+    pub(crate) fn new(url: String, headers: Vec<(String, String)>, limits: &Limits) -> Result<Self, Misuse> {
+        WsUrl::parse(&url).map_err(Misuse::Url)?;
+        if let Some((name, _)) = headers.iter().find(|(name, value)| !is_header(name, value)) {
+            return Err(Misuse::Header(name.clone()));
+        }
         let net = trunkline_net::Limits { message: limits.message, ..Default::default() };
         let connector =
             Connector::default().limits(net).subprotocol(trunkline_dialect::NAME).one_at_a_time(true);
@@ -34,7 +38,7 @@ impl Dial {
         let mut credentials = credentials.into_iter();
         let credential = credentials.next();
         if credentials.next().is_some() || credential.is_some() && without_ticket(&url) != url {
-            return Err(Error::Misuse("only one credential can go with the handshake".into()));
+            return Err(Misuse::TwoCredentials);
         }
         let url_alone = without_ticket(&url);
         Ok(Self { url, url_alone, elsewhere: None, connector, credential })
@@ -71,6 +75,10 @@ impl Dial {
     }
 }
 
+fn is_header(name: &str, value: &str) -> bool {
+    HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value).is_ok()
+}
+
 /// Which headers the hub takes for a credential.
 fn is_credential(name: &str, value: &str) -> InHandshake {
     let bearer = || value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "));
@@ -98,7 +106,7 @@ fn without_ticket(url: &str) -> String {
 mod tests {
     use super::*;
 
-    fn dial(url: &str, headers: &[(&str, &str)]) -> Result<Dial, Error> {
+    fn dial(url: &str, headers: &[(&str, &str)]) -> Result<Dial, Misuse> {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Dial::new(url.to_owned(), headers, &Limits::default())
     }
@@ -124,8 +132,10 @@ mod tests {
         assert!(matches!(kind("ws://h/", &[("X-Auth-Token", "a")]), Ok(InHandshake::Once)));
         assert!(matches!(kind("ws://h/", &[("Authorization", "bearer a")]), Ok(InHandshake::Often)));
         assert!(matches!(kind("ws://h/", &[("Authorization", "Basic a")]), Ok(InHandshake::None)));
-        assert!(matches!(kind("ws://h/?ticket=a", &[("x-auth-token", "a")]), Err(Error::Misuse(_))));
-        assert!(matches!(kind("http://h/", &[]), Err(Error::Misuse(_))));
+        assert!(matches!(kind("ws://h/?ticket=a", &[("x-auth-token", "a")]), Err(Misuse::TwoCredentials)));
+        assert!(matches!(kind("http://h/", &[]), Err(Misuse::Url(_))));
+        assert!(matches!(kind("ws://h/", &[("a b", "c")]), Err(Misuse::Header(name)) if name == "a b"));
+        assert!(matches!(kind("ws://h/", &[("a", "b\r\nc: d")]), Err(Misuse::Header(name)) if name == "a"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use trunkline_dialect::{BadJson, BadMessage, BadText, ChannelName, ErrorBody};
+use trunkline_net::url::UrlError;
 
 use crate::event::Ending;
 
@@ -27,10 +28,34 @@ pub enum Error {
     Channel(BadText),
     /// Not JSON that can be published.
     Data(BadJson),
-    /// Not a URL to connect to, or a header that cannot be sent; in words.
-    Misuse(String),
+    /// What was built cannot be connected with.
+    Misuse(Misuse),
     /// The hub answered with something else than the command asks for.
     Unreadable(BadMessage),
+}
+
+/// Why a [`Builder`](crate::Builder) cannot connect, whatever the hub and the network are like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// The URL is not one of a WebSocket.
+    Url(UrlError),
+    /// The header of this name has a name or a value that HTTP does not allow. The value may be a secret.
+    Header(String),
+    /// More than one credential is to go with the handshake: in headers, or in the URL's query.
+    TwoCredentials,
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(error) => error.fmt(f),
+            Self::Header(name) => {
+                write!(f, "the header {name:?} has a name or a value that HTTP does not allow")
+            }
+            Self::TwoCredentials => f.write_str("one credential can go with the handshake, not two"),
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -46,13 +71,19 @@ impl fmt::Display for Error {
             Self::NotSubscribed(channel) => write!(f, "{channel} has no subscription"),
             Self::Channel(bad) => bad.fmt(f),
             Self::Data(bad) => bad.fmt(f),
-            Self::Misuse(what) => f.write_str(what),
+            Self::Misuse(misuse) => misuse.fmt(f),
             Self::Unreadable(bad) => bad.fmt(f),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+impl From<Misuse> for Error {
+    fn from(misuse: Misuse) -> Self {
+        Self::Misuse(misuse)
+    }
+}
 
 impl From<BadText> for Error {
     fn from(bad: BadText) -> Self {

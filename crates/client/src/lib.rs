@@ -48,7 +48,7 @@ mod task;
 
 pub use builder::Builder;
 pub use client::{Client, ConnectionEvents};
-pub use error::Error;
+pub use error::{Error, Misuse};
 pub use event::{ConnectionEvent, Ending, Event, Lost};
 pub use limits::Limits;
 pub use subscription::{SubscribeOptions, Subscription};

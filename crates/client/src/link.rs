@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use trunkline_dialect::{Code, Disconnect, ErrorBody, GoAway, Reconnect};
+use trunkline_dialect::{Code, Disconnect, ErrorBody, GoAway, Reconnect, SessionLimits};
 use trunkline_net::{CloseCode, Dialled, Message, Receiver, Sender, Utf8Bytes, WebSocket};
 
 use crate::event::Ending;
-use crate::pace;
+use crate::pace::{self, Allowance};
 
 /// How long our goodbye may take, beyond what the connection itself allows (10 s): the network may be gone.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -97,11 +97,12 @@ pub(crate) struct Link {
     sender: Sender,
     receiver: Receiver<Dialled>,
     /// Taken out of the session, and not yet taken by the connection.
-    pub(crate) outgoing: Option<Utf8Bytes>,
+    outgoing: Option<Utf8Bytes>,
+    allowance: Allowance,
     /// The connection takes nothing more; it will say why.
     deaf: bool,
     /// When to give up waiting for the hub: for its `connected`, or for its end.
-    pub(crate) deadline: Option<Instant>,
+    deadline: Option<Instant>,
     leaving: Option<Leaving>,
     /// The hub's last word.
     last_word: Option<Disconnect>,
@@ -123,6 +124,7 @@ impl Link {
             sender,
             receiver,
             outgoing: None,
+            allowance: Allowance::new(&SessionLimits::default(), Instant::now()),
             deaf: false,
             deadline: Some(deadline),
             leaving: None,
@@ -133,7 +135,13 @@ impl Link {
 
     /// Whether what the session wants to send can be taken out of it.
     pub(crate) fn wants_message(&self) -> bool {
-        self.outgoing.is_none() && !self.deaf
+        self.outgoing.is_none() && !self.deaf && self.allowance.next(Instant::now()).is_none()
+    }
+
+    /// Takes a message for sending; to be called when it [wants](Self::wants_message) one.
+    pub(crate) fn load(&mut self, message: String) {
+        self.allowance.take(Instant::now());
+        self.outgoing = Some(message.into());
     }
 
     /// Whether new commands may begin.
@@ -142,9 +150,11 @@ impl Link {
         self.wants_message() && self.last_word.is_none() && !late
     }
 
-    pub(crate) fn connected(&mut self) {
+    pub(crate) fn connected(&mut self, limits: &SessionLimits) {
+        let now = Instant::now();
         self.deadline = None;
-        self.connected_at = Some(Instant::now());
+        self.connected_at = Some(now);
+        self.allowance = Allowance::new(limits, now);
     }
 
     /// The hub says that it ends the connection.
@@ -164,7 +174,8 @@ impl Link {
     }
 
     /// If it is time to leave: how long to stay away.
-    pub(crate) fn leaves_now(&self, idle: bool) -> Option<Duration> {
+    pub(crate) fn leaves_now(&self, session_is_idle: bool) -> Option<Duration> {
+        let idle = session_is_idle && self.outgoing.is_none();
         let Leaving { from, until, back_after } = self.leaving.as_ref()?;
         let now = Instant::now();
         (*until <= now || *from <= now && idle).then_some(*back_after)
@@ -212,7 +223,7 @@ impl Link {
             .leaving
             .as_ref()
             .map(|leaving| if leaving.from > now { leaving.from } else { leaving.until });
-        [self.deadline, leaving].into_iter().flatten().min()
+        [self.deadline, leaving, self.allowance.next(now)].into_iter().flatten().min()
     }
 
     fn ended(&mut self, error: Option<trunkline_net::Error>) -> End {

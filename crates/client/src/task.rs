@@ -133,11 +133,12 @@ impl Task {
             while let Some(wait) = self.session.poll_wait() {
                 self.waits.spawn(async move { Wake::Session(met(wait).await) });
             }
-            if link.wants_message() {
-                link.outgoing = self.session.poll_transmit().map(Into::into);
+            if link.wants_message()
+                && let Some(message) = self.session.poll_transmit()
+            {
+                link.load(message);
             }
-            let idle = self.session.is_idle() && link.outgoing.is_none();
-            if let Some(back_after) = link.leaves_now(idle) {
+            if let Some(back_after) = link.leaves_now(self.session.is_idle()) {
                 let ending = Ending::new(CloseCode::GOING_AWAY.get(), "left as the hub asked");
                 return (End { ending, then: Then::Again(back_after) }, Some((CloseCode::GOING_AWAY, "")));
             }
@@ -187,7 +188,7 @@ impl Task {
     }
 
     fn connected(&mut self, link: &mut Link, connected: Connected) {
-        link.connected();
+        link.connected(&connected.limits);
         self.credentials.accepted(connected.session.clone());
         self.tell(ConnectionEvent::Connected { session: connected.into() });
         if let Some(first) = self.outlets.first.take() {

@@ -161,7 +161,7 @@ async fn the_first_connect_fails_at_once_and_says_why() {
         assert!(matches!(Client::builder(url).connect().await, Err(Error::Misuse(_))), "{url}");
     }
     let header = hub.builder().header("bad name", "x").connect().await;
-    assert!(matches!(header, Err(Error::Connect(_))));
+    assert!(matches!(header, Err(Error::Misuse(_))));
 }
 
 #[tokio::test]

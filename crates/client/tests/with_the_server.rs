@@ -60,7 +60,9 @@ async fn two_clients_talk_and_see_each_other() {
 async fn through_many_cuts_every_publication_comes_once_and_in_order() {
     let server = Running::start().await;
     let wire = Wire::to(server.address).await;
-    let builder = Client::builder(wire.url()).ticket(server.ticket("ann").await);
+    // However short a connection held, the next wait is as after the first loss: the test is about what comes after.
+    let limits = Limits { stable: Duration::ZERO, ..Limits::default() };
+    let builder = Client::builder(wire.url()).ticket(server.ticket("ann").await).limits(limits);
     let ann = soon("connecting", builder.connect()).await.expect("connected");
     let mut subscription = subscribe(&ann, false).await;
     let bob = client(&server, "bob").await;
@@ -84,6 +86,79 @@ async fn through_many_cuts_every_publication_comes_once_and_in_order() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn what_was_answered_is_published_and_nothing_is_published_twice() {
+    let server = Running::start().await;
+    let wire = Wire::to(server.address).await;
+    let limits = Limits { stable: Duration::ZERO, ..Limits::default() };
+    let builder = Client::builder(wire.url()).ticket(server.ticket("ann").await).limits(limits);
+    let ann = soon("connecting", builder.connect()).await.expect("connected");
+    let bob = client(&server, "bob").await;
+    let mut of_bob = subscribe(&bob, false).await;
+    let mut publishing = tokio::task::JoinSet::new();
+    for publisher in 0..8_u64 {
+        let ann = ann.clone();
+        publishing.spawn(async move {
+            let mut outcomes = Vec::new();
+            for number in 0..25 {
+                let number = publisher * 25 + number;
+                outcomes.push((number, ann.publish("room:1", &number).await));
+            }
+            outcomes
+        });
+    }
+    for _ in 0..3 {
+        // After something has come through, in the middle of the rest.
+        data(&mut of_bob).await;
+        wire.cut();
+    }
+    let mut answered = std::collections::BTreeMap::new();
+    while let Some(outcomes) = soon("the publishers", publishing.join_next()).await {
+        for (number, outcome) in outcomes.expect("no publisher panics") {
+            match outcome {
+                Ok(position) => drop(answered.insert(position.offset, number)),
+                Err(Error::UnknownOutcome) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    let history = bob.history("room:1", None, 1000).await.expect("answered").publications;
+    let read =
+        |publication: &trunkline_client::dialect::Publication| publication.data.read().expect("a number");
+    let published: Vec<u64> = history.iter().map(read).collect();
+    let unique: std::collections::BTreeSet<_> = published.iter().collect();
+    assert_eq!(unique.len(), published.len(), "nothing twice");
+    for (offset, number) in answered {
+        let there = history.iter().find(|publication| publication.offset == offset).map(read);
+        assert_eq!(there, Some(number), "offset {offset}");
+    }
+}
+
+#[tokio::test]
+async fn many_subscriptions_are_restored_no_faster_than_the_hub_takes_them() {
+    let limits = "[limits]\ncommands_per_s = 20\ncommands_burst = 20\n";
+    let server = Running::start_with("127.0.0.1:0", limits).await;
+    let wire = Wire::to(server.address).await;
+    let builder = Client::builder(wire.url()).ticket(server.ticket("ann").await);
+    let ann = soon("connecting", builder.connect()).await.expect("connected");
+    let mut subscriptions = Vec::new();
+    for number in 0..50 {
+        let options = SubscribeOptions::default();
+        let subscribed = soon("subscribing", ann.subscribe(&format!("room:{number}"), options)).await;
+        subscriptions.push(subscribed.expect("the pace is kept without the application's help"));
+    }
+    let mut events = ann.events();
+    wire.cut();
+    for subscription in &mut subscriptions {
+        assert_eq!(event(subscription).await, "recovered 0");
+    }
+    assert_eq!(happens(&mut events).await, "disconnected 1006");
+    assert_eq!(happens(&mut events).await, "connecting 1");
+    assert!(happens(&mut events).await.starts_with("connected"), "and nothing after it");
+    let quiet = tokio::time::timeout(Duration::from_millis(50), events.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
 }
 
 #[tokio::test]

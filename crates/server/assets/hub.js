@@ -260,7 +260,7 @@ export class Hub {
     if (message.id !== undefined) return this.#reply(message);
     if (message.channel !== undefined) return this.#channelPush(this.#channels.get(message.channel), message);
     if (message.ping !== undefined) return this.#send({ pong: message.ping });
-    if (message.disconnect) this.#farewell = message.disconnect;
+    if (message.disconnect) Object.assign(this.#farewell, message.disconnect);
     else if (message.go_away) this.#goAway(message.go_away);
     else if (message.expiring) this.#refresh();
     else if (message.error) this.#emit({ kind: 'error', ...message.error });
@@ -290,11 +290,11 @@ export class Hub {
     this.#settle(channel);
   }
 
-  /** The hub wants us elsewhere for a while: at a random moment before it goes, or back only after its pause. */
-  #goAway({ leave_ms: leaveMs = 0, return_ms: returnMs = 0, code }) {
-    this.#farewell = { code, returnMs };
-    const delay = returnMs > 0 ? leaveMs : Math.random() * leaveMs;
-    this.#timers.leave = setTimeout(() => this.#lost('the hub asked us to go'), delay);
+  /** The hub wants to be left: at a random moment before it goes, not to come back before its pause is over. */
+  #goAway({ leave_ms: leaveMs = 0, return_ms: returnMs = 0 }) {
+    this.#farewell = { returnMs };
+    clearTimeout(this.#timers.leave);
+    this.#timers.leave = setTimeout(() => this.#lost('the hub asked us to go'), Math.random() * leaveMs);
     this.#emit({ kind: 'going', leave_ms: leaveMs, return_ms: returnMs });
   }
 

@@ -5,40 +5,25 @@ use std::net::IpAddr;
 /// The address of a client, together with how far it can be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientAddress {
-    /// Seen by the socket, or said by a proxy that the configuration trusts.
-    Verified {
-        /// The address, a mapped IPv4 written as IPv4.
-        ip: IpAddr,
-        /// Whose word it is.
-        by: VerifiedBy,
-    },
-    /// Said by the ticket (policy `adopt`): how the address survives a balancer that says nothing of the client.
+    /// Seen by the socket.
+    Verified(IpAddr),
+    /// Said by the ticket (policy `adopt`): how the address survives a balancer that says nothing of the
+    /// client.
     Stated(IpAddr),
     /// A unix socket: there is no address.
     Local,
 }
 
-/// Whose word a verified address is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum VerifiedBy {
-    /// The remote end of the TCP socket.
-    Socket,
-    /// PROXY protocol from a trusted network.
-    Proxy,
-    /// `Forwarded` or `X-Forwarded-For` from a trusted network.
-    Forwarded,
-}
-
 impl ClientAddress {
     /// The address of a socket's remote end.
     pub(crate) fn socket(ip: IpAddr) -> ClientAddress {
-        ClientAddress::Verified { ip: canonical(ip), by: VerifiedBy::Socket }
+        ClientAddress::Verified(canonical(ip))
     }
 
     /// The address, if there is one; `::ffff:192.0.2.1` reads as `192.0.2.1`.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         match *self {
-            ClientAddress::Verified { ip, .. } | ClientAddress::Stated(ip) => Some(canonical(ip)),
+            ClientAddress::Verified(ip) | ClientAddress::Stated(ip) => Some(canonical(ip)),
             ClientAddress::Local => None,
         }
     }

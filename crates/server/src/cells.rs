@@ -1,11 +1,12 @@
 //! A concurrent map of named cells, each with a lock of its own.
 //!
-//! The hub's topics and the memory broker's channels are both this: very many names, each touched by few threads at a time, and now and
-//! then one whose cell is held for as long as a fan-out takes. So the map's own locks are held only to find a cell, never while one is
-//! worked on, and a busy channel delays nobody but itself.
+//! The hub's topics and the memory broker's channels are both this: very many names, each touched by few
+//! threads at a time, and now and then one whose cell is held for as long as a fan-out takes. So the map's
+//! own locks are held only to find a cell, never while one is worked on, and a busy channel delays nobody but
+//! itself.
 //!
-//! Lock order, for the whole server: broker cell, then hub cell, then outbox. Nothing takes them in another order, and nothing waits for
-//! anything else while it holds one.
+//! Lock order, for the whole server: broker cell, then hub cell, then outbox. Nothing takes them in another
+//! order, and nothing waits for anything else while it holds one.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -14,11 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use trunkline_dialect::ChannelName;
 
-/// How many parts the map has. Finding a cell takes its part's lock for the time of one hash lookup; 64 keeps eight or sixteen cores
-/// from meeting there, and lets one housekeeping step visit a small part of a large map.
+/// How many parts the map has. Finding a cell takes its part's lock for the time of one hash lookup; 64 keeps
+/// eight or sixteen cores from meeting there, and lets one housekeeping step visit a small part of a large
+/// map.
 pub(crate) const SHARDS: usize = 64;
 
-/// `None` once the cell has been retired from the map: whoever still holds the `Arc` must look the name up again.
+/// `None` once the cell has been retired from the map: whoever still holds the `Arc` must look the name up
+/// again.
 type Cell<V> = Arc<Mutex<Option<V>>>;
 type Shard<V> = Mutex<HashMap<ChannelName, Cell<V>>>;
 
@@ -95,12 +98,17 @@ impl<V> Cells<V> {
     }
 
     /// Works on the cell of that name and retires it when `work` answers `false` beside its result.
-    pub(crate) fn with_or_retire<R>(&self, name: &ChannelName, work: impl FnOnce(&mut V) -> (R, bool)) -> Option<R> {
+    pub(crate) fn with_or_retire<R>(
+        &self,
+        name: &ChannelName,
+        work: impl FnOnce(&mut V) -> (R, bool),
+    ) -> Option<R> {
         let mut work = Some(work);
         loop {
             let mut shard = lock(self.shard(name));
             let cell = shard.get(name)?.clone();
-            // The shard's lock must cover a retirement, but must not be held while another thread's fan-out ends.
+            // The shard's lock must cover a retirement, but must not be held while another thread's fan-out
+            // ends.
             let Ok(mut held) = cell.try_lock() else {
                 drop(shard);
                 drop(lock(&cell));
@@ -117,7 +125,8 @@ impl<V> Cells<V> {
         }
     }
 
-    /// Retires every cell of one part of the map for which `keep` answers `false`; cells in use are left for the next visit.
+    /// Retires every cell of one part of the map for which `keep` answers `false`; cells in use are left for
+    /// the next visit.
     pub(crate) fn sweep(&self, shard: usize, mut keep: impl FnMut(&ChannelName, &mut V) -> bool) {
         lock(&self.shards[shard % SHARDS]).retain(|name, cell| {
             let Ok(mut held) = cell.try_lock() else { return true };
@@ -153,7 +162,8 @@ impl<V> Cells<V> {
     }
 }
 
-/// Locks, whether or not a thread panicked while holding it: every critical section here leaves its data whole at each step.
+/// Locks, whether or not a thread panicked while holding it: every critical section here leaves its data
+/// whole at each step.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -173,7 +183,11 @@ mod tests {
             assert_eq!(cells.with_or_make(&name, |_| 0, |value| *value += 1), Ok(()));
         }
         assert_eq!(cells.with_or_make(&name("c"), |_| 0, |_| ()), Err(Full));
-        assert_eq!(cells.with_or_make(&name("a"), |_| 0, |value| *value), Ok(1), "an existing cell needs no room");
+        assert_eq!(
+            cells.with_or_make(&name("a"), |_| 0, |value| *value),
+            Ok(1),
+            "an existing cell needs no room"
+        );
         assert_eq!(cells.with_or_retire(&name("a"), |value| (*value, false)), Some(1));
         assert_eq!(cells.with_or_make(&name("c"), |_| 7, |value| *value), Ok(7));
         assert_eq!(cells.len(), 2);
@@ -187,7 +201,9 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..2_000 {
-                        cells.with_or_make(&name("x"), |_| 0_usize, |value| *value += 1).expect("room for one");
+                        cells
+                            .with_or_make(&name("x"), |_| 0_usize, |value| *value += 1)
+                            .expect("room for one");
                         if let Some(count) = cells.with_or_retire(&name("x"), |value| (*value, false)) {
                             retired.fetch_add(count, Ordering::Relaxed);
                         }

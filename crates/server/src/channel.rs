@@ -1,8 +1,9 @@
 //! One channel: its epoch, its offsets, and the history that makes coming back without loss possible. Pure.
 //!
-//! A position is `(epoch, offset)`. Offsets alone would lie: a broker that restarts with an empty memory begins at 1 again, and a client
-//! that comes back asking for "everything after 57" would silently be given nothing until offset 58 is reached, having lost all before.
-//! The epoch is a fresh random name for each life of the channel, so that such a client is told `recovered: false` instead.
+//! A position is `(epoch, offset)`. Offsets alone would lie: a broker that restarts with an empty memory
+//! begins at 1 again, and a client that comes back asking for "everything after 57" would silently be given
+//! nothing until offset 58 is reached, having lost all before. The epoch is a fresh random name for each life
+//! of the channel, so that such a client is told `recovered: false` instead.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -49,12 +50,14 @@ pub(crate) struct HistoryPolicy {
     pub size: usize,
     /// How long each is kept.
     pub ttl: Duration,
-    /// Bytes of all of them together, so that 1,000 large publications in each of many channels stay affordable.
+    /// Bytes of all of them together, so that 1,000 large publications in each of many channels stay
+    /// affordable.
     pub bytes: usize,
 }
 
 impl HistoryPolicy {
     /// Nothing is kept: positions still count, and what a client misses is announced to it as a gap.
+    #[cfg(test)]
     pub(crate) const OFF: HistoryPolicy = HistoryPolicy { size: 0, ttl: Duration::ZERO, bytes: 0 };
 }
 
@@ -68,7 +71,8 @@ impl Default for HistoryPolicy {
 /// Which part of the history is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HistoryQuery {
-    /// Exclusive: forwards from the publication after it, backwards from the one before it. `None` is the respective end.
+    /// Exclusive: forwards from the publication after it, backwards from the one before it. `None` is the
+    /// respective end.
     pub since: Option<Position>,
     /// At most so many publications.
     pub limit: usize,
@@ -81,7 +85,8 @@ pub(crate) struct HistoryQuery {
 /// An answer to a [`HistoryQuery`].
 #[derive(Debug, Clone)]
 pub(crate) struct HistoryPage {
-    /// Where the channel was when the page was read. When its epoch is not the one asked for, `publications` is empty.
+    /// Where the channel was when the page was read. When its epoch is not the one asked for, `publications`
+    /// is empty.
     pub top: Position,
     /// In the order asked for, without holes.
     pub publications: Vec<Arc<Publication>>,
@@ -121,7 +126,8 @@ impl Channel {
         let publication = Arc::new(Publication { body, exclude });
         if policy.size > 0 {
             self.bytes += publication.weight();
-            self.history.push_back(Kept { publication: publication.clone(), until: now.instant + policy.ttl });
+            self.history
+                .push_back(Kept { publication: publication.clone(), until: now.instant + policy.ttl });
         }
         while self.history.len() > policy.size || self.bytes > policy.bytes {
             if !self.forget_oldest() {

@@ -1,7 +1,8 @@
 //! Where the time comes from: the only clock that the hub's side of the server reads.
 //!
-//! Everything pure (channel, presence, peer, ticket, session) is *given* a [`Now`]; only the driver, the memory broker and the node ask
-//! the [`Clock`]. It reads tokio's monotonic clock, so that a test under paused time moves all of it together.
+//! Everything pure (channel, presence, peer, ticket, session) is *given* a [`Now`]; only the driver, the
+//! memory broker and the node ask the [`Clock`]. It reads tokio's monotonic clock, so that a test under
+//! paused time moves all of it together.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -25,7 +26,8 @@ impl Now {
 /// Reads the time.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock {
-    /// With a start, the wall clock follows the monotonic one from there: what a test under paused time wants.
+    /// With a start, the wall clock follows the monotonic one from there: what a test under paused time
+    /// wants.
     start: Option<Now>,
 }
 

@@ -1,11 +1,14 @@
-//! Drives a peer: moves its replies and its pushes into the outbox, does its tasks one after the other, and keeps its timer. What a door
-//! has left to do is to carry messages.
+//! Drives a peer: moves its replies and its pushes into the outbox, does its tasks one after the other, and
+//! keeps its timer. What a door has left to do is to carry messages.
 //!
 //! ```text
 //! let mut client = Client::open(&node, origin, credential);
 //! loop {
 //!     tokio::select! {
-//!         message = connection.recv(), if client.wants_input() => match message { Some(text) => client.receive(&text), None => break },
+//!         message = connection.recv(), if client.wants_input() => match message {
+//!             Some(text) => client.receive(&text),
+//!             None => break,
+//!         },
 //!         out = client.next(), if connection.has_room() => match out {
 //!             Out::Message(message) => connection.send(message),
 //!             Out::Close(ending) => break connection.close(ending.close_code, ending.reason()),
@@ -35,7 +38,8 @@ use crate::peer::{Event, Peer, Task};
 use crate::session::{LinkId, Origin};
 use task::{Finished, Place};
 
-/// One client of the hub. Dropping it is the loss of its link: the grace of its presence and the linger of its session begin.
+/// One client of the hub. Dropping it is the loss of its link: the grace of its presence and the linger of
+/// its session begin.
 pub(crate) struct Client {
     node: Arc<Node>,
     number: u64,
@@ -46,11 +50,14 @@ pub(crate) struct Client {
     link: Option<LinkId>,
     tasks: VecDeque<(Option<u64>, Task)>,
     catch_ups: VecDeque<ChannelName>,
-    running: Option<Pin<Box<dyn Future<Output = Finished> + Send>>>,
+    running: Option<Running>,
     /// Only while the peer has a deadline.
     sleep: Option<Pin<Box<Sleep>>>,
     stage: Stage,
 }
+
+/// A task, or a step of catching up, which answers nothing.
+type Running = Pin<Box<dyn Future<Output = Option<Finished>> + Send>>;
 
 #[derive(Debug)]
 enum Stage {
@@ -100,7 +107,8 @@ impl Client {
         self.drain_peer();
     }
 
-    /// Whether another message may be read now. While it is `false`, reading must stop: the client has sent more than it has read.
+    /// Whether another message may be read now. While it is `false`, reading must stop: the client has sent
+    /// more than it has read.
     pub(crate) fn wants_input(&self) -> bool {
         matches!(self.stage, Stage::Open) && self.peer.wants_input() && !self.outbox.is_full()
     }
@@ -108,9 +116,25 @@ impl Client {
     /// Does what there is to do until there is something to write.
     ///
     /// # Cancel safety
-    /// All progress is kept in `self`: the future may be dropped at any time, and nothing is lost or done twice.
+    /// All progress is kept in `self`: the future may be dropped at any time, and nothing is lost or done
+    /// twice.
     pub(crate) async fn next(&mut self) -> Out {
         poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// Instead of [`next`](Client::next), while the connection has no room: does what there is to do without
+    /// taking anything out, and returns once the client is to be ended. What `next` then still has to say is
+    /// little.
+    ///
+    /// # Cancel safety
+    /// As `next`.
+    pub(crate) async fn ended(&mut self) {
+        poll_fn(|context| {
+            self.poll_tasks(context);
+            self.poll_timer(context);
+            self.outbox.poll_ended(context)
+        })
+        .await;
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Out> {
@@ -145,13 +169,19 @@ impl Client {
             let Some(running) = &mut self.running else { return };
             let Poll::Ready(finished) = running.as_mut().poll(context) else { return };
             self.running = None;
-            self.finish(finished);
+            if let Some(finished) = finished {
+                self.finish(finished);
+            }
         }
     }
 
-    fn start_next(&mut self) -> Option<Pin<Box<dyn Future<Output = Finished> + Send>>> {
+    fn start_next(&mut self) -> Option<Running> {
         if let (Some(channel), Some(link)) = (self.catch_ups.pop_front(), self.link) {
-            return Some(Box::pin(task::catch_up(self.node.clone(), self.outbox.clone(), link, channel)));
+            let step = task::catch_up(self.node.clone(), self.outbox.clone(), link, channel);
+            return Some(Box::pin(async {
+                step.await;
+                None
+            }));
         }
         if self.outbox.is_full() {
             return None;
@@ -164,11 +194,10 @@ impl Client {
             link: self.peer.link(),
             grant: self.peer.grant().cloned(),
         };
-        Some(Box::pin(task::perform(place, id, task)))
+        Some(Box::pin(async move { Some(task::perform(place, id, task).await) }))
     }
 
-    fn finish(&mut self, finished: Finished) {
-        let Finished::Task { id, outcome, start } = finished else { return };
+    fn finish(&mut self, Finished { id, outcome, start }: Finished) {
         self.peer.complete(self.node.clock.now(), id, outcome);
         self.link = self.link.or(self.peer.link());
         // The reply goes into the outbox here; only then may the subscription speak.
@@ -207,7 +236,8 @@ impl Client {
         self.sleep = None;
     }
 
-    /// The link is over. Ended by us for good, it leaves at once and the session is no more; otherwise both are waited for.
+    /// The link is over. Ended by us for good, it leaves at once and the session is no more; otherwise both
+    /// are waited for.
     fn detach(&mut self, ending: Option<&Ending>) {
         self.running = None;
         self.tasks.clear();
@@ -232,7 +262,10 @@ impl Drop for Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("number", &self.number).field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("number", &self.number)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }
 

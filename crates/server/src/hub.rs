@@ -1,7 +1,8 @@
 //! Who subscribes to what on this node. The only module that knows.
 //!
-//! Every channel with a subscriber here is a topic with a lock of its own, held for a lookup, a fan-out, or one step of one client's
-//! catching up; nothing waits while it is held. A publication is encoded once, and each outbox gets a reference to it.
+//! Every channel with a subscriber here is a topic with a lock of its own, held for a lookup, a fan-out, or
+//! one step of one client's catching up; nothing waits while it is held. A publication is encoded once, and
+//! each outbox gets a reference to it.
 
 mod recovery;
 mod subscription;
@@ -92,8 +93,9 @@ impl Hub {
         lock(&self.links).entry(link).or_default();
     }
 
-    /// Makes a subscription, which is silent until [`start`](Hub::start). `interest` is called under the topic's lock, and its result
-    /// returned: so that what it asks for and what [`unsubscribe`](Hub::unsubscribe) takes back cannot overtake each other.
+    /// Makes a subscription, which is silent until [`start`](Hub::start). `interest` is called under the
+    /// topic's lock, and its result returned: so that what it asks for and what
+    /// [`unsubscribe`](Hub::unsubscribe) takes back cannot overtake each other.
     ///
     /// # Errors
     /// [`SubscribeRefused`] says why not.
@@ -118,12 +120,14 @@ impl Hub {
         Ok(made)
     }
 
-    /// Whether the link was dropped while its subscription was being made: what `subscribe` left behind must then be undone.
+    /// Whether the link was dropped while its subscription was being made: what `subscribe` left behind must
+    /// then be undone.
     pub(crate) fn is_gone(&self, link: LinkId) -> bool {
         !lock(&self.links).contains_key(&link)
     }
 
-    /// The reply to the subscribe, which said `recovery` and named `members`, is in the outbox: from here on there are pushes.
+    /// The reply to the subscribe, which said `recovery` and named `members`, is in the outbox: from here on
+    /// there are pushes.
     pub(crate) fn start(&self, link: LinkId, channel: &ChannelName, recovery: &Recovery, members: &[Member]) {
         self.with_subscription(link, channel, |subscription, head| {
             subscription.start(channel, recovery, head);
@@ -136,8 +140,9 @@ impl Hub {
         });
     }
 
-    /// There is room in the outbox for a channel in which its client is behind: presence that was held back goes out, and what is to be
-    /// asked of history, if anything, is answered. Its answer goes to [`catch_up`](Hub::catch_up).
+    /// There is room in the outbox for a channel in which its client is behind: presence that was held back
+    /// goes out, and what is to be asked of history, if anything, is answered. Its answer goes to
+    /// [`catch_up`](Hub::catch_up).
     pub(crate) fn plan(&self, link: LinkId, channel: &ChannelName) -> Option<HistoryQuery> {
         let plan = self.with_subscription(link, channel, |subscription, head| {
             let held = subscription.view.as_mut().map(View::release);
@@ -147,7 +152,8 @@ impl Hub {
         plan.flatten()
     }
 
-    /// One step of catching up, with what history answered. After [`Progress::More`] the outbox asks for the next by itself.
+    /// One step of catching up, with what history answered. After [`Progress::More`] the outbox asks for the
+    /// next by itself.
     pub(crate) fn catch_up(&self, link: LinkId, channel: &ChannelName, page: HistoryPage) -> Progress {
         let progress = self.with_subscription(link, channel, |subscription, head| {
             let progress = subscription.catch_up(channel, page, head);
@@ -159,9 +165,14 @@ impl Hub {
         progress.unwrap_or(Progress::Done)
     }
 
-    /// Ends a subscription. Answers it, with the user that was present by it, if there was one; `last` is called, under the topic's lock,
-    /// if it was the channel's last here.
-    pub(crate) fn unsubscribe(&self, link: LinkId, channel: &ChannelName, last: impl FnOnce()) -> Option<Option<UserId>> {
+    /// Ends a subscription. Answers it, with the user that was present by it, if there was one; `last` is
+    /// called, under the topic's lock, if it was the channel's last here.
+    pub(crate) fn unsubscribe(
+        &self,
+        link: LinkId,
+        channel: &ChannelName,
+        last: impl FnOnce(),
+    ) -> Option<Option<UserId>> {
         let removed = self.topics.with_or_retire(channel, |topic| {
             let removed = topic.subscriptions.swap_remove(&link);
             let keep = !topic.subscriptions.is_empty();
@@ -191,7 +202,8 @@ impl Hub {
         lock(&self.links).get(&link).map(|channels| channels.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// Channels that begin with `prefix` and their number of subscribers here; at most `limit`, in the order of names.
+    /// Channels that begin with `prefix` and their number of subscribers here; at most `limit`, in the order
+    /// of names.
     pub(crate) fn channels(&self, prefix: &str, limit: usize) -> Vec<(ChannelName, usize)> {
         let mut found = Vec::new();
         self.topics.for_each(|name, topic| {

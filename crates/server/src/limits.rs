@@ -8,14 +8,17 @@ use crate::rate::Rate;
 /// What may be how large, how many, how often, and how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Commands of one peer. 100/s and 500 at once: a person's page needs a few; a burst covers a page that subscribes to everything
-    /// after a reconnect.
+    /// Commands of one peer. 100/s and 500 at once: a person's page needs a few; a burst covers a page that
+    /// subscribes to everything after a reconnect.
     pub commands: Rate,
-    /// Commands of one peer that wait for their answer. 64: enough to hide a broker's round trip; past it the peer is read no further.
+    /// Commands of one peer that wait for their answer. 64: enough to hide a broker's round trip; past it the
+    /// peer is read no further.
     pub commands_in_flight: usize,
-    /// Channels one link subscribes to. 1,000: more than a page shows, and what a return must make again within the burst.
+    /// Channels one link subscribes to. 1,000: more than a page shows, and what a return must make again
+    /// within the burst.
     pub subscriptions: usize,
-    /// A message of a client, in bytes; doors enforce it, peers tell it. 1 MiB, the default of the WebSocket below.
+    /// A message of a client, in bytes; doors enforce it, peers tell it. 1 MiB, the default of the WebSocket
+    /// below.
     pub message: usize,
     /// `data` of a publish, in bytes. 64 KiB: it is kept, and multiplied by the number of subscribers.
     pub publication: usize,
@@ -23,7 +26,8 @@ pub(crate) struct Limits {
     pub reply: usize,
     /// Publications that one `history` returns. 1,000, as many as are kept by default.
     pub history: usize,
-    /// Outbox of one peer. 1 MiB before publications wait in history instead; catching up begins below a quarter.
+    /// Outbox of one peer. 1 MiB before publications wait in history instead; catching up begins below a
+    /// quarter.
     pub outbox: Bounds,
     /// Time for a credential to come. 10 s: a page asks its web service for a ticket meanwhile.
     pub connect_timeout: Duration,

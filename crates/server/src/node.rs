@@ -33,7 +33,8 @@ pub(crate) struct NodeSettings {
     pub limits: Limits,
     /// Who may do what where.
     pub policy: Policy,
-    /// What session tokens are sealed by; `None` is a random one, with which they end together with this process.
+    /// What session tokens are sealed by; `None` is a random one, with which they end together with this
+    /// process.
     pub session_key: Option<[u8; 32]>,
 }
 
@@ -130,7 +131,8 @@ impl Node {
         })
     }
 
-    /// The housekeeping of a node: ends graces, forgets what has expired. Runs until it is dropped; spawn it once.
+    /// The housekeeping of a node: ends graces, forgets what has expired. Runs until it is dropped; spawn it
+    /// once.
     pub(crate) async fn maintain(self: Arc<Node>) {
         let mut rounds = tokio::time::interval(ROUND);
         // After a pause (a suspended machine) one round does the work of all that were missed.
@@ -224,14 +226,21 @@ impl Node {
     ///
     /// # Errors
     /// `unauthenticated`, whatever the reason; or that the store is not available.
-    pub(crate) async fn redeem(&self, now: Now, ticket: &str, address: &ClientAddress) -> Result<Grant, ErrorBody> {
+    pub(crate) async fn redeem(
+        &self,
+        now: Now,
+        ticket: &str,
+        address: &ClientAddress,
+    ) -> Result<Grant, ErrorBody> {
         let refused = |refused: TicketRefused, id: Option<&TicketId>| {
-            tracing::info!(reason = refused.name(), ticket = ?id.map(TicketId::hash), ?address, "ticket refused");
+            let (reason, ticket) = (refused.name(), id.map(TicketId::hash));
+            tracing::info!(reason, ?ticket, ?address, "ticket refused");
             self.counts.credentials_refused.fetch_add(1, Ordering::Relaxed);
             ErrorBody::from(refused)
         };
         let id = TicketId::parse(ticket).map_err(|why| refused(why, None))?;
-        let record = self.tickets.take(&id).await?.ok_or_else(|| refused(TicketRefused::Unknown, Some(&id)))?;
+        let record =
+            self.tickets.take(&id).await?.ok_or_else(|| refused(TicketRefused::Unknown, Some(&id)))?;
         let grant = record.redeem(now, address).map_err(|why| refused(why, Some(&id)))?;
         self.counts.tickets_redeemed.fetch_add(1, Ordering::Relaxed);
         Ok(grant)

@@ -1,12 +1,15 @@
 //! What waits to be written to one client, bounded in bytes; and how a slow reader is recognised.
 //!
-//! Many put in, one takes out: the task that owns the connection. Three kinds of thing go in, by three doors with three bounds:
+//! Many put in, one takes out: the task that owns the connection. Three kinds of thing go in, by three doors
+//! with three bounds:
 //!
-//! - publications are *offered*: past the bound the answer is no, and the hub catches the client up from history later;
-//! - replies and presence are *pushed*: they cannot be had again, so they go in past the bound, up to twice of it. The connection's task
-//!   reads no further commands while the outbox is over its bound, so only a client that stopped reading gets to twice, and is cut off;
-//! - *control* (go_away) goes first, and the ending last: what was queued before is still written if it is little, and dropped if it is
-//!   much, for a client that does not read would not learn why it was cut off.
+//! - publications are *offered*: past the bound the answer is no, and the hub catches the client up from
+//!   history later;
+//! - replies and presence are *pushed*: they cannot be had again, so they go in past the bound, up to twice
+//!   of it. The connection's task reads no further commands while the outbox is over its bound, so only a
+//!   client that stopped reading gets to twice, and is cut off;
+//! - *control* (go_away) goes first, and the ending last: what was queued before is still written if it is
+//!   little, and dropped if it is much, for a client that does not read would not learn why it was cut off.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +30,8 @@ pub(crate) struct Bounds {
     pub low: usize,
 }
 
-/// The most control messages that wait at once; there is one kind, and a second replaces nothing but comes after.
+/// The most control messages that wait at once; there is one kind, and a second replaces nothing but comes
+/// after.
 const CONTROL_LIMIT: usize = 4;
 
 /// What waits to be written to one client.
@@ -166,14 +170,23 @@ impl Outbox {
         if let Some(item) = self.take_locked(&mut state) {
             return Poll::Ready(item);
         }
-        // One owner, one waker; an idle outbox keeps nothing else.
-        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-            state.waker = Some(context.waker().clone());
+        state.wait(context);
+        Poll::Pending
+    }
+
+    /// Waits for the ending alone, while there is no room to write anything else to. The task of the last
+    /// call is woken when it may have come.
+    pub(crate) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if state.is_over() {
+            return Poll::Ready(());
         }
+        state.wait(context);
         Poll::Pending
     }
 
     /// Takes out what comes next, if there is anything now.
+    #[cfg(test)]
     pub(crate) fn take(&self) -> Option<Item> {
         self.take_locked(&mut lock(&self.state))
     }
@@ -246,13 +259,23 @@ impl State {
 
     fn next_behind(&mut self) -> Option<ChannelName> {
         use std::ops::Bound::{Excluded, Unbounded};
-        let after = self.turn.as_ref().and_then(|turn| self.behind.range::<ChannelName, _>((Excluded(turn), Unbounded)).next());
+        let after = self
+            .turn
+            .as_ref()
+            .and_then(|turn| self.behind.range::<ChannelName, _>((Excluded(turn), Unbounded)).next());
         let next = after.or_else(|| self.behind.first()).cloned();
         if let Some(next) = &next {
             self.behind.remove(next);
         }
         self.turn = next.clone().filter(|_| !self.behind.is_empty());
         next
+    }
+
+    /// One owner, one waker; an idle outbox keeps nothing else.
+    fn wait(&mut self, context: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            self.waker = Some(context.waker().clone());
+        }
     }
 
     fn wake(&mut self) {

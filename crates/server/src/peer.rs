@@ -1,5 +1,5 @@
-//! One client, as the hub sees it: commands in, replies and pushes out. Pure: no socket, clock, task or lock; whoever drives it does what
-//! must be waited for.
+//! One client, as the hub sees it: commands in, replies and pushes out. Pure: no socket, clock, task or lock;
+//! whoever drives it does what must be waited for.
 //!
 //! ```text
 //!            connect, or the handshake's credential           accepted
@@ -11,8 +11,9 @@
 //!                                       ^------ run out, or too many refusals
 //! ```
 //!
-//! After each [`receive`](Peer::receive), [`complete`](Peer::complete) or [`handle_timeout`](Peer::handle_timeout), drain
-//! [`poll_transmit`](Peer::poll_transmit) and [`poll_event`](Peer::poll_event), then ask [`poll_timeout`](Peer::poll_timeout) again.
+//! After each [`receive`](Peer::receive), [`complete`](Peer::complete) or
+//! [`handle_timeout`](Peer::handle_timeout), drain [`poll_transmit`](Peer::poll_transmit) and
+//! [`poll_event`](Peer::poll_event), then ask [`poll_timeout`](Peer::poll_timeout) again.
 
 mod command;
 
@@ -42,8 +43,8 @@ pub(crate) struct Peer {
     rules: Arc<Rules>,
     state: State,
     commands: Bucket,
-    /// How many refusals for want of rate are borne before the peer is ended: a second bucket of the same size, so that a client that
-    /// overdoes it once is refused, and one that never heeds it is gone.
+    /// How many refusals for want of rate are borne before the peer is ended: a second bucket of the same
+    /// size, so that a client that overdoes it once is refused, and one that never heeds it is gone.
     patience: Bucket,
     /// Per namespace that limits publishing; at most as many as there are namespaces.
     publishes: HashMap<String, Bucket>,
@@ -86,8 +87,8 @@ struct Session {
 /// What a driver has to do for a peer.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A task that takes time; its outcome comes back by [`Peer::complete`] with the same id. Tasks are done one after the other, so a
-    /// client's commands take effect in the order in which it sent them.
+    /// A task that takes time; its outcome comes back by [`Peer::complete`] with the same id. Tasks are done
+    /// one after the other, so a client's commands take effect in the order in which it sent them.
     Do(Option<u64>, Task),
     /// The client has used its link for the first time.
     Used(LinkId),
@@ -217,7 +218,9 @@ impl Peer {
     /// When [`handle_timeout`](Peer::handle_timeout) is to be called next, and why.
     pub(crate) fn poll_timeout(&self) -> Option<(Instant, Why)> {
         match &self.state {
-            State::Fresh { deadline } | State::Connecting { deadline } => Some((*deadline, Why::NoCredential)),
+            State::Fresh { deadline } | State::Connecting { deadline } => {
+                Some((*deadline, Why::NoCredential))
+            }
             State::Connected(session) => {
                 let notice = session.notice.map(|notice| (notice, Why::ExpiringNotice));
                 notice.or(session.expiry.map(|expiry| (expiry, Why::Expiry)))
@@ -231,7 +234,8 @@ impl Peer {
         match self.poll_timeout() {
             Some((at, why)) if at <= now.instant => match why {
                 Why::NoCredential => {
-                    let message = format!("no credential within {} ms", millis(self.rules.limits.connect_timeout));
+                    let message =
+                        format!("no credential within {} ms", millis(self.rules.limits.connect_timeout));
                     self.end(Ending::new(Code::Unauthenticated, message));
                 }
                 Why::ExpiringNotice => self.tell_expiring(now.instant),
@@ -241,12 +245,14 @@ impl Peer {
         }
     }
 
-    /// Whether another message may be read now: not while the credential is being looked at, and not while as many commands as allowed
-    /// wait for their answer.
+    /// Whether another message may be read now: not while the credential is being looked at, and not while as
+    /// many commands as allowed wait for their answer.
     pub(crate) fn wants_input(&self) -> bool {
         match self.state {
             State::Connecting { .. } | State::Ended => false,
-            State::Fresh { .. } | State::Connected(_) => self.in_flight.len() < self.rules.limits.commands_in_flight,
+            State::Fresh { .. } | State::Connected(_) => {
+                self.in_flight.len() < self.rules.limits.commands_in_flight
+            }
         }
     }
 
@@ -315,11 +321,14 @@ impl Peer {
 
     fn set_timers(&mut self, now: Now) {
         let State::Connected(session) = &mut self.state else { return };
-        let left = session.grant.expires.map(|expires| Duration::from_millis(expires.saturating_sub(now.unix_ms)));
+        let left =
+            session.grant.expires.map(|expires| Duration::from_millis(expires.saturating_sub(now.unix_ms)));
         // A credential that outlives the clock's range needs no timer.
         session.expiry = left.and_then(|left| now.instant.checked_add(left));
         session.notice = session.expiry.map(|expiry| {
-            expiry.checked_sub(self.rules.limits.expiring_notice).map_or(now.instant, |notice| notice.max(now.instant))
+            expiry
+                .checked_sub(self.rules.limits.expiring_notice)
+                .map_or(now.instant, |notice| notice.max(now.instant))
         });
     }
 

@@ -1,4 +1,5 @@
-//! What a credential allows where: namespaces say what a channel is, rights say what a ticket narrows it to. Pure.
+//! What a credential allows where: namespaces say what a channel is, rights say what a ticket narrows it to.
+//! Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +30,8 @@ pub(crate) struct Namespace {
     pub join_leave: bool,
     /// What of the past is kept.
     pub history: HistoryPolicy,
-    /// What happens to a subscriber that reads more slowly than the channel speaks; `None` is the default for the history there is.
+    /// What happens to a subscriber that reads more slowly than the channel speaks; `None` is the default for
+    /// the history there is.
     pub slow_reader: Option<SlowReader>,
     /// Whether the credential must have been bound to the client's address.
     pub bound_ticket: bool,
@@ -73,7 +75,8 @@ pub(crate) enum Act {
     Publish,
 }
 
-/// What a ticket narrows its holder to: channel names, or prefixes with `*` at the end, and what may be done there.
+/// What a ticket narrows its holder to: channel names, or prefixes with `*` at the end, and what may be done
+/// there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<String, Vec<Act>>", into = "BTreeMap<String, Vec<Act>>")]
 pub(crate) struct Rights(BTreeMap<String, Vec<Act>>);
@@ -110,9 +113,15 @@ impl Policy {
     ///
     /// # Errors
     /// `unknown_channel` or `forbidden`, with the rule in words.
-    pub(crate) fn check(&self, grant: &Grant, channel: &ChannelName, act: Act) -> Result<&Arc<Namespace>, ErrorBody> {
+    pub(crate) fn check(
+        &self,
+        grant: &Grant,
+        channel: &ChannelName,
+        act: Act,
+    ) -> Result<&Arc<Namespace>, ErrorBody> {
         let namespace = self.namespace(channel)?;
-        let forbidden = |why: &str| Err(ErrorBody::new(Code::Forbidden, format!("{act} in {channel}: {why}")));
+        let forbidden =
+            |why: &str| Err(ErrorBody::new(Code::Forbidden, format!("{act} in {channel}: {why}")));
         match namespace.who(act) {
             Who::Nobody => return forbidden("no client may"),
             Who::Ticket if grant.user.is_none() => return forbidden("only with a ticket"),
@@ -143,7 +152,8 @@ impl Default for Policy {
 }
 
 impl Namespace {
-    /// What happens to a slow reader here. Without a history there is nothing to catch up from, so only the newest is worth keeping.
+    /// What happens to a slow reader here. Without a history there is nothing to catch up from, so only the
+    /// newest is worth keeping.
     pub(crate) fn slow_reader(&self) -> SlowReader {
         let default = if self.history.size > 0 { SlowReader::CatchUp } else { SlowReader::NewestOnly };
         self.slow_reader.unwrap_or(default)
@@ -158,7 +168,8 @@ impl Namespace {
 }
 
 impl Default for Namespace {
-    /// Whoever has redeemed a ticket may subscribe and publish; presence, join and leave; the default history; catch-up.
+    /// Whoever has redeemed a ticket may subscribe and publish; presence, join and leave; the default
+    /// history; catch-up.
     fn default() -> Namespace {
         Namespace {
             subscribe: Who::Ticket,

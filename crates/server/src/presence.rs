@@ -1,7 +1,8 @@
 //! Who is present in one channel: a member per user, with the sessions that make it one. Pure.
 //!
-//! A session is held by its subscription, without end, or *lingers* until a deadline: a lost link lingers for the grace, and the sessions
-//! of a node that died linger until its lease ends. A session that returns before its deadline was never away: neither leave nor join.
+//! A session is held by its subscription, without end, or *lingers* until a deadline: a lost link lingers for
+//! the grace, and the sessions of a node that died linger until its lease ends. A session that returns before
+//! its deadline was never away: neither leave nor join.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -13,8 +14,9 @@ use crate::session::{LinkId, SessionId};
 
 /// The members of one channel.
 ///
-/// Every call names a *link*, one attachment of a session, for a session may be taken over by a new link while the old one's loss is
-/// still on its way here: what an older link of the same session says is then ignored.
+/// Every call names a *link*, one attachment of a session, for a session may be taken over by a new link
+/// while the old one's loss is still on its way here: what an older link of the same session says is then
+/// ignored.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     members: IndexMap<UserId, Here>,
@@ -55,8 +57,8 @@ impl Presence {
         self.members.iter().map(member).collect()
     }
 
-    /// A session of `user` is here. Answers whether the user has thereby joined: not when another session of theirs was here already,
-    /// and not when this one only comes back.
+    /// A session of `user` is here. Answers whether the user has thereby joined: not when another session of
+    /// theirs was here already, and not when this one only comes back.
     pub(crate) fn enter(&mut self, link: LinkId, user: &UserId, info: Option<&Json>) -> bool {
         let here = self.members.entry(user.clone());
         let joined = matches!(here, indexmap::map::Entry::Vacant(_));
@@ -78,14 +80,15 @@ impl Presence {
         here.sessions.remove(&link.session);
         let left = here.sessions.is_empty();
         if left {
-            // Nobody is promised an order, and keeping one would make each leave of a large channel a move of all behind.
+            // Nobody is promised an order, and keeping one would make each leave of a large channel a move of
+            // all behind.
             self.members.swap_remove(user);
         }
         left
     }
 
-    /// A link is lost: its session may be away until `until`; unless it enters again by a newer link (or the same), its stay then ends.
-    /// Answers whether that deadline was set.
+    /// A link is lost: its session may be away until `until`; unless it enters again by a newer link (or the
+    /// same), its stay then ends. Answers whether that deadline was set.
     pub(crate) fn linger(&mut self, link: LinkId, user: &UserId, until: Instant) -> bool {
         let stay = self.members.get_mut(user).and_then(|here| here.sessions.get_mut(&link.session));
         let stay = stay.filter(|stay| stay.serial <= link.serial);

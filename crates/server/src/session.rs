@@ -1,8 +1,10 @@
-//! What survives a lost link: the registry of sessions, and the sealed token that brings a client back to its own.
+//! What survives a lost link: the registry of sessions, and the sealed token that brings a client back to its
+//! own.
 //!
-//! A session is made by a credential and outlives its link by a while, so that a train's tunnel does not cost the web service a new
-//! ticket. It has at most one link: coming back while the old one still seems to be there (it usually is not; only nobody has noticed)
-//! displaces it. Each link has a serial, one higher than the last, and whatever an old link says late is recognised by it.
+//! A session is made by a credential and outlives its link by a while, so that a train's tunnel does not cost
+//! the web service a new ticket. It has at most one link: coming back while the old one still seems to be
+//! there (it usually is not; only nobody has noticed) displaces it. Each link has a serial, one higher than
+//! the last, and whatever an old link says late is recognised by it.
 
 pub(crate) mod token;
 
@@ -22,7 +24,8 @@ use crate::outbox::{Ending, Outbox};
 use crate::ticket::Grant;
 use token::{Claims, Sealer};
 
-/// The name of a session: 128 random bits. Not a secret: backends see it, and only its sealed token brings anybody back.
+/// The name of a session: 128 random bits. Not a secret: backends see it, and only its sealed token brings
+/// anybody back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionId(pub(crate) [u8; 16]);
 
@@ -106,8 +109,8 @@ struct Inner {
 struct Session {
     grant: Arc<Grant>,
     serial: u64,
-    /// Whether the client has used its newest link. Until then the token before is good too: the reply with the newest may have been lost
-    /// together with the link that carried it.
+    /// Whether the client has used its newest link. Until then the token before is good too: the reply with
+    /// the newest may have been lost together with the link that carried it.
     confirmed: bool,
     origin: Origin,
     since: u64,
@@ -120,7 +123,8 @@ enum State {
 }
 
 impl Sessions {
-    /// A registry of at most `limit` sessions, each good for `linger` after its last link, with tokens sealed by `key`.
+    /// A registry of at most `limit` sessions, each good for `linger` after its last link, with tokens sealed
+    /// by `key`.
     pub(crate) fn new(key: [u8; 32], linger: Duration, limit: usize) -> Sessions {
         Sessions { sealer: Sealer::new(key), linger, limit, inner: Mutex::default() }
     }
@@ -129,11 +133,20 @@ impl Sessions {
     ///
     /// # Errors
     /// `too_many` if there are as many sessions as there may be and each has its link.
-    pub(crate) fn open(&self, now: Now, grant: Grant, origin: Origin, outbox: Arc<Outbox>) -> Result<Opened, ErrorBody> {
+    pub(crate) fn open(
+        &self,
+        now: Now,
+        grant: Grant,
+        origin: Origin,
+        outbox: Arc<Outbox>,
+    ) -> Result<Opened, ErrorBody> {
         let mut inner = lock(&self.inner);
         inner.sweep(now.instant);
         if inner.sessions.len() >= self.limit && !inner.drop_oldest_detached() {
-            return Err(ErrorBody::new(Code::TooMany, format!("this node holds at most {} sessions", self.limit)));
+            return Err(ErrorBody::new(
+                Code::TooMany,
+                format!("this node holds at most {} sessions", self.limit),
+            ));
         }
         let link = LinkId { session: SessionId::random(), serial: 1 };
         let grant = Arc::new(grant);
@@ -206,10 +219,12 @@ impl Sessions {
         }
     }
 
-    /// The session of this link is over: nobody comes back to it. `false` if the session goes on, by a newer link.
+    /// The session of this link is over: nobody comes back to it. `false` if the session goes on, by a newer
+    /// link.
     pub(crate) fn close(&self, link: LinkId) -> bool {
         let mut inner = lock(&self.inner);
-        let superseded = inner.sessions.get(&link.session).is_some_and(|session| session.serial != link.serial);
+        let superseded =
+            inner.sessions.get(&link.session).is_some_and(|session| session.serial != link.serial);
         if !superseded {
             inner.forget(link.session);
         }
@@ -231,17 +246,21 @@ impl Sessions {
         let inner = lock(&self.inner);
         let view = |id: &SessionId| inner.sessions.get(id).map(|session| session.view(*id));
         match user {
-            Some(user) => inner.by_user.get(user).into_iter().flatten().filter_map(view).take(limit).collect(),
+            Some(user) => {
+                inner.by_user.get(user).into_iter().flatten().filter_map(view).take(limit).collect()
+            }
             None => inner.sessions.keys().filter_map(view).take(limit).collect(),
         }
     }
 
-    /// Ends what matches: the session if one is named, all of the user's if one is named, and both must hold if both are. Where the
-    /// ending says not to reconnect, the sessions are over too: their tokens bring nobody back. Answers how many.
+    /// Ends what matches: the session if one is named, all of the user's if one is named, and both must hold
+    /// if both are. Where the ending says not to reconnect, the sessions are over too: their tokens bring
+    /// nobody back. Answers how many.
     pub(crate) fn end(&self, session: Option<SessionId>, user: Option<&str>, ending: &Ending) -> usize {
         let mut inner = lock(&self.inner);
         let of_user = |user| inner.by_user.get(user).into_iter().flatten().copied().collect();
-        let candidates: Vec<SessionId> = session.map_or_else(|| user.map_or_else(Vec::new, of_user), |id| vec![id]);
+        let candidates: Vec<SessionId> =
+            session.map_or_else(|| user.map_or_else(Vec::new, of_user), |id| vec![id]);
         let matches = |id: &SessionId| inner.sessions.get(id).is_some_and(|found| found.is_of(user));
         let ended: Vec<SessionId> = candidates.into_iter().filter(matches).collect();
         for id in &ended {
@@ -382,7 +401,9 @@ impl From<SessionRefused> for ErrorBody {
         match refused {
             SessionRefused::Expired => ErrorBody::new(Code::Expired, "the session's credential has run out"),
             // One sentence for all of it, so that a guesser learns nothing.
-            _ => ErrorBody::new(Code::Unauthenticated, "the session is over, or this token is not its newest"),
+            _ => {
+                ErrorBody::new(Code::Unauthenticated, "the session is over, or this token is not its newest")
+            }
         }
     }
 }

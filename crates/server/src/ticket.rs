@@ -1,9 +1,10 @@
-//! A ticket: a one-time permission to connect: who, what, until when, from which address. Pure; where it is kept is
-//! [`ticket_store`](crate::ticket_store)'s business.
+//! A ticket: a one-time permission to connect: who, what, until when, from which address. Pure; where it is
+//! kept is [`ticket_store`](crate::ticket_store)'s business.
 //!
-//! A ticket crosses places that remember: URLs, proxy logs, browser histories. So it is worth nothing after its first use, nothing after
-//! seconds, and, where the web service knew the client's address, nothing elsewhere. A redemption from the wrong address spends the ticket
-//! too: whoever holds a copy gets one try, not two.
+//! A ticket crosses places that remember: URLs, proxy logs, browser histories. So it is worth nothing after
+//! its first use, nothing after seconds, and, where the web service knew the client's address, nothing
+//! elsewhere. A redemption from the wrong address spends the ticket too: whoever holds a copy gets one try,
+//! not two.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -94,7 +95,8 @@ pub(crate) struct Binding {
     pub ip: Option<IpAddr>,
 }
 
-/// What a redeemed credential grants. Whoever holds one has been let in: only this module and the anonymous connect make it.
+/// What a redeemed credential grants. Whoever holds one has been let in: only this module and the anonymous
+/// connect make it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Grant {
     /// Who; `None` is nobody in particular.
@@ -117,7 +119,8 @@ pub(crate) struct Grant {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct TicketId(Secret);
 
-/// The SHA-256 of a ticket's id: what stores look up by, so that no comparison's duration tells of an id, and all that is ever logged.
+/// The SHA-256 of a ticket's id: what stores look up by, so that no comparison's duration tells of an id, and
+/// all that is ever logged.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TicketHash([u8; 32]);
 
@@ -146,8 +149,8 @@ pub(crate) enum MintRefused {
     },
 }
 
-/// Why a ticket was not accepted. Clients are told `unauthenticated` and one sentence for all of it, so that a guesser learns nothing;
-/// logs and metrics get the reason.
+/// Why a ticket was not accepted. Clients are told `unauthenticated` and one sentence for all of it, so that
+/// a guesser learns nothing; logs and metrics get the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum TicketRefused {
     /// Not shaped like a ticket.
@@ -170,7 +173,12 @@ impl TicketRequest {
     ///
     /// # Errors
     /// [`MintRefused`] says which rule the request breaks.
-    pub(crate) fn record(self, now: Now, default_ttl: Duration, max_ttl: Duration) -> Result<TicketRecord, MintRefused> {
+    pub(crate) fn record(
+        self,
+        now: Now,
+        default_ttl: Duration,
+        max_ttl: Duration,
+    ) -> Result<TicketRecord, MintRefused> {
         let default_policy = if self.ip.is_some() { AddressPolicy::Exact } else { AddressPolicy::Off };
         let policy = self.policy.unwrap_or(default_policy);
         if self.ip.is_none() && policy != AddressPolicy::Off {
@@ -183,7 +191,9 @@ impl TicketRequest {
         }
         let ttl = match self.ttl_s {
             None => default_ttl,
-            Some(ttl_s) if (1..=max_ttl.as_secs()).contains(&u64::from(ttl_s)) => Duration::from_secs(ttl_s.into()),
+            Some(ttl_s) if (1..=max_ttl.as_secs()).contains(&u64::from(ttl_s)) => {
+                Duration::from_secs(ttl_s.into())
+            }
             Some(got) => return Err(MintRefused::BadTtl { got, max: max_ttl.as_secs() }),
         };
         Ok(TicketRecord {
@@ -199,7 +209,8 @@ impl TicketRequest {
 }
 
 impl TicketRecord {
-    /// What the record grants to a client at `address`. Consumes it: taking it out of its store was the redemption, whatever comes of it.
+    /// What the record grants to a client at `address`. Consumes it: taking it out of its store was the
+    /// redemption, whatever comes of it.
     ///
     /// # Errors
     /// [`TicketRefused::Expired`] or [`TicketRefused::WrongAddress`].
@@ -226,7 +237,8 @@ impl Binding {
     /// Good from everywhere.
     pub(crate) const NONE: Binding = Binding { policy: AddressPolicy::Off, ip: None };
 
-    /// Whether a client at `address` satisfies it. A client without an address (a unix socket) satisfies only what asks for none.
+    /// Whether a client at `address` satisfies it. A client without an address (a unix socket) satisfies only
+    /// what asks for none.
     pub(crate) fn admits(&self, address: &ClientAddress) -> bool {
         let pair = self.ip.map(canonical).zip(address.ip());
         match self.policy {
@@ -253,7 +265,15 @@ impl Binding {
 impl Grant {
     /// What a client without a credential is granted: to be nobody in particular.
     pub(crate) fn anonymous() -> Grant {
-        Grant { user: None, info: None, meta: None, rights: None, binding: Binding::NONE, bound: false, expires: None }
+        Grant {
+            user: None,
+            info: None,
+            meta: None,
+            rights: None,
+            binding: Binding::NONE,
+            bound: false,
+            expires: None,
+        }
     }
 }
 
@@ -346,7 +366,8 @@ fn at_most(what: &'static str, limit: usize, json: Option<&Json>) -> Result<(), 
     }
 }
 
-/// The network that policy `prefix` compares: what a household or an office keeps while single addresses in it change.
+/// The network that policy `prefix` compares: what a household or an office keeps while single addresses in
+/// it change.
 fn network(ip: IpAddr) -> (bool, u128) {
     match canonical(ip) {
         IpAddr::V4(v4) => (false, u128::from(v4.to_bits() >> 8)),

@@ -10,11 +10,12 @@ use crate::ticket::{TicketHash, TicketId, TicketRecord};
 
 /// Keeps tickets. One for all nodes that a client may come to.
 pub(crate) trait TicketStore: Send + Sync {
-    /// Keeps a ticket until its `expires_at`. Ids are random: an id that is there already is an error, not a replacement.
+    /// Keeps a ticket until its `expires_at`. Ids are random: an id that is there already is an error, not a
+    /// replacement.
     fn put<'a>(&'a self, now: Now, id: &'a TicketId, record: TicketRecord) -> Answer<'a, ()>;
 
-    /// Takes the ticket out, in one atomic step: of however many that ask at the same instant, one gets it. What has expired is either
-    /// gone or returned; [`TicketRecord::redeem`] looks at the time again.
+    /// Takes the ticket out, in one atomic step: of however many that ask at the same instant, one gets it.
+    /// What has expired is either gone or returned; [`TicketRecord::redeem`] looks at the time again.
     fn take<'a>(&'a self, id: &'a TicketId) -> Answer<'a, Option<TicketRecord>>;
 
     /// Forgets what has expired; called a few times a second, must not block.

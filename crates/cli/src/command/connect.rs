@@ -37,7 +37,12 @@ pub(crate) async fn run(args: Connect) -> Outcome {
 fn connector(args: &Connect) -> Connector {
     let mut connector = Connector::default().authorization_from_url(true);
     for header in &args.headers {
-        connector = connector.header(&header.name, &header.value);
+        // The one header of the handshake's own that says nothing but what its sender wants.
+        connector = if header.name.eq_ignore_ascii_case("origin") {
+            connector.origin(&header.value)
+        } else {
+            connector.header(&header.name, &header.value)
+        };
     }
     if let Some(ticket) = &args.ticket {
         connector = connector.header(TICKET_HEADER, ticket);

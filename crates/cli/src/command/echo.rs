@@ -3,7 +3,7 @@
 //! Measured for its memory: a task per connection whose future holds the connection and two waits, nothing else. The
 //! opening handshake has a task of its own, so that the larger future it needs is gone when the connection is open.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,7 +13,9 @@ use trunkline_net::handshake::{AcceptPolicy, OriginPolicy};
 use trunkline_net::{Acceptor, CloseCode, Error, Limits, WebSocket, tcp};
 
 use crate::args::Echo;
+use crate::descriptors;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::output;
 use crate::signals::Signals;
 
 /// The Autobahn suite sends messages in this many fragments.
@@ -33,11 +35,12 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(12);
 type Stop = watch::Receiver<bool>;
 
 pub(crate) async fn run(args: Echo) -> Outcome {
-    raise_descriptor_limit();
+    descriptors::raise_limit();
     let mut signals = Signals::new().map_err(Failure::unclean)?;
     let listener = listen(args.listen)
         .map_err(|error| Failure::unclean(format_args!("cannot listen on {}: {error}", args.listen)))?;
-    announce(&listener).map_err(Failure::unclean)?;
+    let address = listener.local_addr().map_err(Failure::unclean)?;
+    output::line(format!("listening on ws://{address}")).map_err(Failure::unclean)?;
 
     let (stop, stopped) = watch::channel(false);
     tokio::select! {
@@ -117,18 +120,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-fn announce(listener: &TcpListener) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "listening on ws://{}", listener.local_addr()?)?;
-    out.flush()
-}
-
-fn raise_descriptor_limit() {
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "cannot raise the limit of descriptors");
-    }
 }
 
 #[cfg(test)]

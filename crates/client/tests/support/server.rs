@@ -28,7 +28,12 @@ impl Running {
     }
 
     pub(crate) async fn start_on(address: &str) -> Self {
-        let toml = format!("[listen]\naddress = \"{address}\"\n[api]\nkey = \"{KEY}\"\n");
+        Self::start_with(address, "").await
+    }
+
+    /// With more lines of configuration.
+    pub(crate) async fn start_with(address: &str, more: &str) -> Self {
+        let toml = format!("[listen]\naddress = \"{address}\"\n[api]\nkey = \"{KEY}\"\n{more}");
         let config = Config::parse("test.toml", &toml).expect("a configuration without problems");
         let server = Server::new(config).expect("a configuration without problems");
         let listeners = server.bind().await.expect("the port is free");

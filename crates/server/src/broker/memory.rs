@@ -1,7 +1,7 @@
 //! The broker of a server that is alone: everything in this process's memory, gone with it.
 //!
-//! Each channel's room has a lock of its own, held while a publication gets its offset *and* is delivered, which is what makes the order
-//! of deliveries the order of offsets. Other channels go on meanwhile.
+//! Each channel's room has a lock of its own, held while a publication gets its offset *and* is delivered,
+//! which is what makes the order of deliveries the order of offsets. Other channels go on meanwhile.
 
 use std::collections::{BTreeSet, HashSet};
 use std::future::ready;
@@ -18,8 +18,9 @@ use crate::clock::Clock;
 use crate::presence::Presence;
 use crate::session::LinkId;
 
-/// How long a channel is remembered in which nothing is kept, nobody is present, and no subscriber of this node is interested. Until then
-/// whoever comes back finds its position good; 24 hours cover a laptop closed overnight.
+/// How long a channel is remembered in which nothing is kept, nobody is present, and no subscriber of this
+/// node is interested. Until then whoever comes back finds its position good; 24 hours cover a laptop closed
+/// overnight.
 const QUIET_FOR: Duration = Duration::from_secs(24 * 3_600);
 
 /// Channels, their history and who is present, in memory.
@@ -27,7 +28,8 @@ pub(crate) struct MemoryBroker {
     clock: Clock,
     sink: Arc<dyn Sink>,
     rooms: Cells<Room>,
-    /// Which channels have subscribers here. Apart from the rooms, for it is told under the hub's locks, and those come after a room's.
+    /// Which channels have subscribers here. Apart from the rooms, for it is told under the hub's locks, and
+    /// those come after a room's.
     wanted: Mutex<HashSet<ChannelName>>,
     /// When somebody's stay may end, and where. At most one entry per link lost within the grace.
     due: Mutex<BTreeSet<(Instant, ChannelName)>>,
@@ -54,7 +56,11 @@ impl MemoryBroker {
     }
 
     /// Works in the room of a channel, made if need be; of a full house, quiet rooms are given up first.
-    fn enter_room<R>(&self, channel: &ChannelName, work: impl FnOnce(&mut Room) -> R) -> Result<R, BrokerError> {
+    fn enter_room<R>(
+        &self,
+        channel: &ChannelName,
+        work: impl FnOnce(&mut Room) -> R,
+    ) -> Result<R, BrokerError> {
         let now = self.clock.now().instant;
         if self.rooms.is_full() && self.rooms.with(channel, |_| ()).is_none() {
             self.make_room(now);
@@ -71,8 +77,8 @@ impl MemoryBroker {
         self.rooms.with_or_make(channel, room, work).map_err(|Full| BrokerError::Full("channels"))
     }
 
-    /// Gives up rooms that nobody uses, whatever their age. Looks at every one, so it gives up a sixteenth of them at once and is not
-    /// needed again soon.
+    /// Gives up rooms that nobody uses, whatever their age. Looks at every one, so it gives up a sixteenth of
+    /// them at once and is not needed again soon.
     fn make_room(&self, now: Instant) {
         let mut quota = (self.rooms.len() / 16).max(1);
         for shard in 0..SHARDS {

@@ -1,5 +1,5 @@
-//! What carries publications and presence between nodes: the interface alone. Implementations stand beside it, and `suite` is the one
-//! test suite that says what each of them must do.
+//! What carries publications and presence between nodes: the interface alone. Implementations stand beside
+//! it, and `suite` is the one test suite that says what each of them must do.
 
 pub(crate) mod memory;
 #[cfg(test)]
@@ -21,10 +21,12 @@ pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, BrokerErro
 
 /// What carries publications and presence between nodes.
 ///
-/// Every method but the last three may be dropped before it has answered; what it asked for may then have happened or not.
+/// Every method but the last three may be dropped before it has answered; what it asked for may then have
+/// happened or not.
 pub(crate) trait Broker: Send + Sync {
-    /// Gives `content` the channel's next offset, keeps it in the history as `policy` says, and sends it to the sinks of all nodes
-    /// interested: assigning and keeping are one atomic step, so offsets are consecutive however many publish at once.
+    /// Gives `content` the channel's next offset, keeps it in the history as `policy` says, and sends it to
+    /// the sinks of all nodes interested: assigning and keeping are one atomic step, so offsets are
+    /// consecutive however many publish at once.
     fn publish<'a>(
         &'a self,
         channel: &'a ChannelName,
@@ -32,12 +34,12 @@ pub(crate) trait Broker: Send + Sync {
         policy: &'a HistoryPolicy,
     ) -> Answer<'a, Position>;
 
-    /// A page of the history, and where the channel is. A channel that was never heard of begins its first epoch by being asked for,
-    /// so that the position answered is good to come back to.
+    /// A page of the history, and where the channel is. A channel that was never heard of begins its first
+    /// epoch by being asked for, so that the position answered is good to come back to.
     fn history<'a>(&'a self, channel: &'a ChannelName, query: HistoryQuery) -> Answer<'a, HistoryPage>;
 
-    /// A session is present. The first of its user is a [`Delivery::Join`]. Entering again, by the same or a newer link, is silent and
-    /// ends a lingering.
+    /// A session is present. The first of its user is a [`Delivery::Join`]. Entering again, by the same or a
+    /// newer link, is silent and ends a lingering.
     fn enter<'a>(
         &'a self,
         channel: &'a ChannelName,
@@ -46,7 +48,8 @@ pub(crate) trait Broker: Send + Sync {
         info: Option<&'a Json>,
     ) -> Answer<'a, ()>;
 
-    /// A session is present no longer. The last of its user is a [`Delivery::Leave`]. Ignored if a newer link of the session entered.
+    /// A session is present no longer. The last of its user is a [`Delivery::Leave`]. Ignored if a newer link
+    /// of the session entered.
     fn leave<'a>(&'a self, channel: &'a ChannelName, link: LinkId, user: &'a UserId) -> Answer<'a, ()>;
 
     /// Who is present.
@@ -58,16 +61,17 @@ pub(crate) trait Broker: Send + Sync {
     /// Answers once everything that this broker needs is there: readiness asks it.
     fn ready(&self) -> Answer<'_, ()>;
 
-    /// Whether this node wants the channel's deliveries. Takes effect in the order of the *calls*, whenever the answer is waited for;
-    /// after it every publication of the channel reaches the sink. Called under the hub's locks: it must neither block nor deliver.
+    /// Whether this node wants the channel's deliveries. Takes effect in the order of the *calls*, whenever
+    /// the answer is waited for; after it every publication of the channel reaches the sink. Called under the
+    /// hub's locks: it must neither block nor deliver.
     fn interest(&self, channel: &ChannelName, wanted: bool) -> Answer<'static, ()>;
 
-    /// A link is lost: its session's presence ends after `grace`, unless it enters again before. In the order of the calls; must not
-    /// block.
+    /// A link is lost: its session's presence ends after `grace`, unless it enters again before. In the order
+    /// of the calls; must not block.
     fn linger(&self, channel: &ChannelName, link: LinkId, user: &UserId, grace: Duration);
 
-    /// Lets time pass: ends what has lingered long enough, forgets what has been kept long enough. Called a few times a second; must not
-    /// block.
+    /// Lets time pass: ends what has lingered long enough, forgets what has been kept long enough. Called a
+    /// few times a second; must not block.
     fn maintain(&self);
 }
 
@@ -113,7 +117,9 @@ impl From<BrokerError> for ErrorBody {
         match error {
             BrokerError::Full(_) => ErrorBody::new(Code::TooMany, error.to_string()),
             // What is wrong behind the server is not for clients to know.
-            BrokerError::Unavailable(_) => ErrorBody::new(Code::Unavailable, "the broker is not available now"),
+            BrokerError::Unavailable(_) => {
+                ErrorBody::new(Code::Unavailable, "the broker is not available now")
+            }
         }
     }
 }

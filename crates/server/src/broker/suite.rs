@@ -1,4 +1,5 @@
-//! What every broker does, as tests: each function is one rule. [`broker_suite`] instantiates all of them for one broker.
+//! What every broker does, as tests: each function is one rule. [`broker_suite`] instantiates all of them for
+//! one broker.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -210,7 +211,11 @@ pub(crate) async fn a_page_is_bounded_by_number_and_by_bytes_but_never_empty_for
     let room = Room::new(world).await;
     let top = room.publish_many(9).await;
     assert_eq!(room.offsets(HistoryQuery { limit: 4, ..ALL }).await, [1, 2, 3, 4]);
-    assert_eq!(room.offsets(HistoryQuery { bytes: 1, ..ALL }).await, [1], "a page that cannot grow would never end");
+    assert_eq!(
+        room.offsets(HistoryQuery { bytes: 1, ..ALL }).await,
+        [1],
+        "a page that cannot grow would never end"
+    );
     let some = room.offsets(HistoryQuery { bytes: 600, ..ALL }).await;
     assert!((2..9).contains(&some.len()), "{some:?}");
     let nothing = room.page(HistoryQuery { limit: 0, ..ALL }).await;
@@ -250,7 +255,11 @@ pub(crate) async fn history_ends_with_its_ttl_and_the_position_stays(world: &imp
     world.pass(&room.broker, Duration::from_secs(2)).await;
     let page = room.page(ALL).await;
     assert!(page.publications.is_empty());
-    assert_eq!(page.top, Position::new(first.epoch.clone(), 2), "a quiet channel's position does not age out");
+    assert_eq!(
+        page.top,
+        Position::new(first.epoch.clone(), 2),
+        "a quiet channel's position does not age out"
+    );
     assert_eq!(room.publish("3").await, Position::new(first.epoch, 3));
 }
 

@@ -32,8 +32,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// After every step: the history is a run of consecutive offsets that ends at the top, within its bounds, and every page is a piece
-    /// of it that begins right after `since`.
+    /// After every step: the history is a run of consecutive offsets that ends at the top, within its bounds,
+    /// and every page is a piece of it that begins right after `since`.
     #[test]
     fn history_is_always_the_consecutive_newest_within_its_bounds(steps in steps()) {
         let (mut now, mut channel, mut appended) = (start(), channel(), 0);

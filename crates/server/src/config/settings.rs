@@ -2,6 +2,8 @@
 //!
 //! `namespaces.<name>.*` have a table of their own because the name is the user's; they come from the file alone.
 
+use trunkline_net::handshake::OriginPolicy;
+
 use super::given::{Expected, Given};
 use super::{Api, ApiListen, Config, Origins, Problems, Secret, SessionKey, Source, Tls};
 use crate::policy::{Namespace, SlowReader, Who};
@@ -403,15 +405,11 @@ fn origins(given: &Given) -> Result<Origins, Expected> {
     if list == ["*"] {
         return Ok(Origins::Any);
     }
-    let mut origins = Vec::new();
-    for item in list {
-        let uri = item.parse::<http::Uri>().ok().filter(|uri| uri.scheme().is_some() && uri.authority().is_some());
-        match uri {
-            Some(uri) if uri.path() == "/" && !item.ends_with('/') => origins.push(item.to_ascii_lowercase()),
-            _ => return Err(format!("an origin such as https://example.org, without a path, not {item:?}")),
-        }
+    let origins: Vec<String> = list.into_iter().map(str::to_owned).collect();
+    match OriginPolicy::List(origins.clone()).check().first() {
+        None => Ok(Origins::Listed(origins)),
+        Some(misuse) => Err(format!("origins such as https://example.org: {misuse}")),
     }
-    Ok(Origins::Listed(origins))
 }
 
 fn secret(given: &Given) -> Result<Secret, Expected> {

@@ -85,7 +85,7 @@ where
                 match room {
                     true => Event::Out(client.next().await),
                     false => {
-                        std::future::pending::<()>().await;
+                        client.ended().await;
                         Event::Ended
                     }
                 }
@@ -102,8 +102,8 @@ where
             Event::Received(_) => return,
             Event::Out(Out::Message(message)) => {
                 metrics.messages_out.inc();
-                metrics.bytes_out.inc_by(len(message.json().as_bytes()));
-                if socket.feed_prepared(&trunkline_net::Prepared::text(message.json())).await.is_err() {
+                metrics.bytes_out.inc_by(len(message.prepared().payload()));
+                if socket.feed_prepared(message.prepared()).await.is_err() {
                     return;
                 }
             }
@@ -145,7 +145,7 @@ where
     let words = async {
         loop {
             match client.next().await {
-                Out::Message(message) => socket.feed_prepared(&trunkline_net::Prepared::text(message.json())).await.ok()?,
+                Out::Message(message) => socket.feed_prepared(message.prepared()).await.ok()?,
                 Out::Close(ending) => return Some(ending),
             }
         }

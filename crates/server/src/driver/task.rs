@@ -1,7 +1,8 @@
 //! What takes time, done: each task of a peer as one async function.
 //!
-//! Any of them may be dropped where it waits, when its client goes. What must not be left behind is therefore noted where the client's end
-//! finds it (the hub knows a subscription before anything is asked for it), and after the step that makes a session nothing waits.
+//! Any of them may be dropped where it waits, when its client goes. What must not be left behind is therefore
+//! noted where the client's end finds it (the hub knows a subscription before anything is asked for it), and
+//! after the step that makes a session nothing waits.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,16 +32,12 @@ pub(super) struct Place {
     pub(super) grant: Option<Arc<Grant>>,
 }
 
-/// What came of it.
-pub(super) enum Finished {
-    /// A command is done; `start` is what the hub is to be told once the reply is in the outbox.
-    Task {
-        id: Option<u64>,
-        outcome: Result<Done, ErrorBody>,
-        start: Option<Start>,
-    },
-    /// A step of catching up is done.
-    CaughtUp,
+/// A command is done.
+pub(super) struct Finished {
+    pub(super) id: Option<u64>,
+    pub(super) outcome: Result<Done, ErrorBody>,
+    /// What the hub is to be told once the reply is in the outbox.
+    pub(super) start: Option<Start>,
 }
 
 /// A subscription whose reply is about to go out.
@@ -56,16 +53,18 @@ pub(super) async fn perform(place: Place, id: Option<u64>, task: Task) -> Finish
     let outcome = match task {
         Task::Connect(credential) => connect(&place, credential).await,
         other => match (place.link, place.grant.clone()) {
-            (Some(link), Some(grant)) => Connected { place: &place, link, grant }.perform(other, &mut start).await,
+            (Some(link), Some(grant)) => {
+                Connected { place: &place, link, grant }.perform(other, &mut start).await
+            }
             _ => Err(ErrorBody::new(Code::Unauthenticated, "connect comes first")),
         },
     };
-    Finished::Task { id, outcome, start }
+    Finished { id, outcome, start }
 }
 
 /// One step of catching up in one channel.
-pub(super) async fn catch_up(node: Arc<Node>, outbox: Arc<Outbox>, link: LinkId, channel: ChannelName) -> Finished {
-    let Some(query) = node.hub.plan(link, &channel) else { return Finished::CaughtUp };
+pub(super) async fn catch_up(node: Arc<Node>, outbox: Arc<Outbox>, link: LinkId, channel: ChannelName) {
+    let Some(query) = node.hub.plan(link, &channel) else { return };
     let lost = match node.broker.history(&channel, query).await {
         Ok(page) => node.hub.catch_up(link, &channel, page) == Progress::Lost,
         Err(error) => {
@@ -74,15 +73,14 @@ pub(super) async fn catch_up(node: Arc<Node>, outbox: Arc<Outbox>, link: LinkId,
         }
     };
     if lost {
-        // The client subscribes again with the position it has, and is told then what of it is still good. A return within the grace is
-        // silent to the others.
+        // The client subscribes again with the position it has, and is told then what of it is still good. A
+        // return within the grace is silent to the others.
         if let Some(Some(user)) = node.unsubscribe(link, &channel) {
             node.broker.linger(&channel, link, &user, node.rules.limits.presence_grace);
         }
         let why = "this node has lost its place in the channel; subscribe again, with since";
         outbox.push(unsubscribed(&channel, Code::Unavailable, why));
     }
-    Finished::CaughtUp
 }
 
 async fn connect(place: &Place, credential: Credential) -> Result<Done, ErrorBody> {
@@ -219,7 +217,12 @@ impl Connected<'_> {
     }
 
     /// The reply, and what the hub is to be told after it.
-    fn begun(&self, channel: ChannelName, recovery: Recovery, members: Option<Vec<Member>>) -> (Subscribed, Start) {
+    fn begun(
+        &self,
+        channel: ChannelName,
+        recovery: Recovery,
+        members: Option<Vec<Member>>,
+    ) -> (Subscribed, Start) {
         let Position { epoch, offset } = recovery.position.clone();
         let body = Subscribed {
             epoch,
@@ -246,7 +249,8 @@ impl Connected<'_> {
         let page = broker.history(channel, query(Some(fresh.clone()), limits.history)).await?;
         let recovery = Recovery::since(&fresh, page, self.link.session);
         // Twice another epoch within one subscribe: the broker is not itself just now.
-        let recovery = recovery.map_err(|_| ErrorBody::new(Code::Unavailable, "the channel is being reset"))?;
+        let recovery =
+            recovery.map_err(|_| ErrorBody::new(Code::Unavailable, "the channel is being reset"))?;
         Ok(Recovery { recovered: false, ..recovery })
     }
 
@@ -270,7 +274,9 @@ impl Connected<'_> {
     /// As many members as one reply names.
     fn that_fit(&self, members: Vec<Member>) -> Vec<Member> {
         let limit = self.place.node.rules.limits.reply;
-        let weight = |member: &Member| 32 + member.user.as_str().len() + member.info.as_ref().map_or(0, |info| info.get().len());
+        let weight = |member: &Member| {
+            32 + member.user.as_str().len() + member.info.as_ref().map_or(0, |info| info.get().len())
+        };
         let mut bytes = 0_usize;
         let fits = |member: &Member| {
             bytes = bytes.saturating_add(weight(member));
@@ -287,10 +293,16 @@ fn unsubscribed(channel: &ChannelName, code: Code, message: &str) -> Encoded {
 
 fn refused_subscribe(refused: SubscribeRefused, channel: &ChannelName) -> ErrorBody {
     match refused {
-        SubscribeRefused::Already => ErrorBody::new(Code::Conflict, format!("subscribed to {channel} already")),
-        SubscribeRefused::TooMany(limit) => ErrorBody::new(Code::TooMany, format!("at most {limit} subscriptions")),
+        SubscribeRefused::Already => {
+            ErrorBody::new(Code::Conflict, format!("subscribed to {channel} already"))
+        }
+        SubscribeRefused::TooMany(limit) => {
+            ErrorBody::new(Code::TooMany, format!("at most {limit} subscriptions"))
+        }
         SubscribeRefused::Full => ErrorBody::new(Code::TooMany, "as many channels as this node holds"),
-        SubscribeRefused::Gone => ErrorBody::new(Code::Conflict, "another connection has taken this session over"),
+        SubscribeRefused::Gone => {
+            ErrorBody::new(Code::Conflict, "another connection has taken this session over")
+        }
     }
 }
 

@@ -21,13 +21,14 @@ pub(super) async fn require_key(State(app): State<Arc<App>>, request: Request, n
     }
 }
 
-/// The token of `Authorization: Bearer <token>`, if there is exactly one such field. The scheme's name has no case
-/// (RFC 9110 §11.1).
+/// The token of `Authorization: Bearer <token>`, perhaps an empty one, if there is exactly one such field. The scheme's
+/// name has no case (RFC 9110 §11.1).
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let (Some(field), None) = (fields.next(), fields.next()) else { return None };
-    let (scheme, token) = field.as_bytes().split_at_checked(b"Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+    let field = field.as_bytes();
+    let (scheme, token) = field.split_at(field.iter().position(|byte| *byte == b' ').unwrap_or(field.len()));
+    scheme.eq_ignore_ascii_case(b"Bearer").then(|| token.trim_ascii())
 }
 
 /// Compares digests, so that neither content nor length of the key shows in how long the answer takes.

@@ -29,9 +29,14 @@ impl Recovery {
     /// For a client that names one; `page` is history since then, `session` the client's own.
     ///
     /// # Errors
-    /// Where to ask history from instead, if the epoch is another one: of the new epoch the client can have seen nothing, so all that
-    /// there is of it is sent; but the answer is not [`recovered`](Recovery::recovered).
-    pub(crate) fn since(since: &Position, page: HistoryPage, session: SessionId) -> Result<Recovery, Position> {
+    /// Where to ask history from instead, if the epoch is another one: of the new epoch the client can have
+    /// seen nothing, so all that there is of it is sent; but the answer is not
+    /// [`recovered`](Recovery::recovered).
+    pub(crate) fn since(
+        since: &Position,
+        page: HistoryPage,
+        session: SessionId,
+    ) -> Result<Recovery, Position> {
         let HistoryPage { top, publications } = page;
         if top.epoch != since.epoch {
             return Err(Position::new(top.epoch, 0));
@@ -95,7 +100,8 @@ mod tests {
             (7, 5, none, vec![], 5, true, false, None),
         ];
         for (since, top, range, carried, at, complete, recovered, gap) in table {
-            let recovery = Recovery::since(&position("e", since), page(top, range, None), ME).expect("same epoch");
+            let recovery =
+                Recovery::since(&position("e", since), page(top, range, None), ME).expect("same epoch");
             assert_eq!(offsets(&recovery), carried, "since {since} of {top}");
             assert_eq!(recovery.position, position("e", at));
             assert_eq!((recovery.complete, recovered), (complete, recovery.recovered));

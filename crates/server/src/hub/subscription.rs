@@ -1,4 +1,5 @@
-//! One client in one channel: how far it has been sent, and whether what comes goes straight to it. Pure, but for the outbox.
+//! One client in one channel: how far it has been sent, and whether what comes goes straight to it. Pure, but
+//! for the outbox.
 //!
 //! ```text
 //!               reply is out             all sent, nothing newer delivered
@@ -8,9 +9,10 @@
 //!                                     outbox over its bound, or an offset is missing
 //! ```
 //!
-//! `sent` says that every publication up to it has been put into the outbox, announced as a gap, or was not meant for this session. In
-//! `Live` each delivery must be `sent + 1`; anything newer means that one was missed. Only then, and while catching up, is history
-//! asked. That one rule is recovery after a reconnect, the slow reader, and the delivery lost between nodes.
+//! `sent` says that every publication up to it has been put into the outbox, announced as a gap, or was not
+//! meant for this session. In `Live` each delivery must be `sent + 1`; anything newer means that one was
+//! missed. Only then, and while catching up, is history asked. That one rule is recovery after a reconnect,
+//! the slow reader, and the delivery lost between nodes.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -25,8 +27,8 @@ use crate::outbox::{Ending, Outbox};
 use crate::policy::SlowReader;
 use crate::session::LinkId;
 
-/// The most publications that one step of catching up asks for; the room in the outbox usually ends the page before. It bounds how long
-/// the topic's lock is held for one client.
+/// The most publications that one step of catching up asks for; the room in the outbox usually ends the page
+/// before. It bounds how long the topic's lock is held for one client.
 const PAGE: usize = 1_000;
 
 /// One client in one channel.
@@ -52,7 +54,10 @@ pub(super) enum Phase {
         /// The head's epoch when history was asked last: an answer cannot know of an epoch that began later.
         asked: Option<Epoch>,
     },
-    Live { epoch: Epoch, sent: u64 },
+    Live {
+        epoch: Epoch,
+        sent: u64,
+    },
 }
 
 /// What this node has been delivered of a channel last.
@@ -142,7 +147,9 @@ impl Subscription {
         }
         let before = *sent;
         publications.sort_unstable_by_key(|publication| publication.body.offset);
-        publications.extend(head.newest_after(&top, &publications).filter(|_| self.slow_reader == SlowReader::NewestOnly));
+        publications.extend(
+            head.newest_after(&top, &publications).filter(|_| self.slow_reader == SlowReader::NewestOnly),
+        );
         let reached = publications.last().map(|publication| publication.body.offset);
         for publication in publications.iter().filter(|publication| publication.body.offset > before) {
             let lazy = Lazy::new(channel, publication);

@@ -1,5 +1,5 @@
-//! The hub against a model: whatever happens in whatever order, each subscriber sees each publication once, in order, or is told of the
-//! gap; and knows in the end who is present.
+//! The hub against a model: whatever happens in whatever order, each subscriber sees each publication once,
+//! in order, or is told of the gap; and knows in the end who is present.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -102,7 +102,9 @@ enum ClientPhase {
     /// The hub has the subscription; the reply is on its way.
     Asked(Box<Recovery>, Vec<Member>),
     /// The reply is in the outbox, or read.
-    Subscribed { read: bool },
+    Subscribed {
+        read: bool,
+    },
 }
 
 impl World {
@@ -111,7 +113,8 @@ impl World {
             session: SessionId([u8::try_from(number).expect("few"); 16]),
             serial: 0,
             outbox: outbox(),
-            slow_reader: [SlowReader::CatchUp, SlowReader::NewestOnly, SlowReader::DropOldest][usize::from(policy)],
+            slow_reader: [SlowReader::CatchUp, SlowReader::NewestOnly, SlowReader::DropOldest]
+                [usize::from(policy)],
             phase: ClientPhase::Away,
             position: None,
             knows: BTreeSet::new(),
@@ -212,10 +215,12 @@ impl World {
         };
         let recovery = match &one.position {
             None => Recovery::from_top(page(None).top),
-            Some(since) => Recovery::since(since, page(Some(since.clone())), one.session).unwrap_or_else(|fresh| {
-                let again = Recovery::since(&fresh, page(Some(fresh.clone())), one.session);
-                Recovery { recovered: false, ..again.expect("the epoch just told") }
-            }),
+            Some(since) => {
+                Recovery::since(since, page(Some(since.clone())), one.session).unwrap_or_else(|fresh| {
+                    let again = Recovery::since(&fresh, page(Some(fresh.clone())), one.session);
+                    Recovery { recovered: false, ..again.expect("the epoch just told") }
+                })
+            }
         };
         let member = |user: &UserId| Member { user: user.clone(), info: None, sessions: 1 };
         let members = self.present.iter().map(member).collect();
@@ -272,7 +277,9 @@ impl World {
                         let body: Subscribed = body.read().expect("a subscribe's reply");
                         one.begin(body);
                     }
-                    ServerMessage::Push(Push::Channel(_, push)) => one.see(push, &self.excluded, &self.channel.position()),
+                    ServerMessage::Push(Push::Channel(_, push)) => {
+                        one.see(push, &self.excluded, &self.channel.position())
+                    }
                     other => panic!("unexpected {other:?}"),
                 }
             }
@@ -313,8 +320,14 @@ impl Client {
         match push {
             ChannelPush::Publication(publication) => {
                 assert!(publication.offset > position.offset, "in order, and none twice");
-                assert!(skipped_rightly(position.offset + 1, publication.offset - 1, self.session), "none left out");
-                assert!(!current || excluded.get(&publication.offset) != Some(&self.session), "not meant for it");
+                assert!(
+                    skipped_rightly(position.offset + 1, publication.offset - 1, self.session),
+                    "none left out"
+                );
+                assert!(
+                    !current || excluded.get(&publication.offset) != Some(&self.session),
+                    "not meant for it"
+                );
                 position.offset = publication.offset;
             }
             // The gap that belongs to the reply lies before the position that the reply told.
@@ -327,7 +340,9 @@ impl Client {
             ChannelPush::Join(join) => {
                 self.knows.insert(join.user);
             }
-            ChannelPush::Leave(leave) => assert!(self.knows.remove(&leave.user), "a leave of a member it knows"),
+            ChannelPush::Leave(leave) => {
+                assert!(self.knows.remove(&leave.user), "a leave of a member it knows")
+            }
             other => panic!("unexpected {other:?}"),
         }
     }

@@ -1,8 +1,9 @@
 //! What one subscriber has not yet been told about who is present. Pure.
 //!
-//! A join or leave cannot be had from history, so it must not be lost to a subscriber that is not ready for it: because the reply to its
-//! subscribe is not out yet, or because its outbox is full. It is held back, not as a queue (a thousand users coming and going would fill
-//! any) but as the *difference* between what the subscriber knows and what is so: never more entries than there are members on both sides.
+//! A join or leave cannot be had from history, so it must not be lost to a subscriber that is not ready for
+//! it: because the reply to its subscribe is not out yet, or because its outbox is full. It is held back, not
+//! as a queue (a thousand users coming and going would fill any) but as the *difference* between what the
+//! subscriber knows and what is so: never more entries than there are members on both sides.
 
 use indexmap::IndexMap;
 use trunkline_dialect::UserId;
@@ -19,7 +20,8 @@ pub(super) struct View {
 enum State {
     /// Joins and leaves go straight on.
     Open,
-    /// The reply with the members is on its way, and was made at an unknown moment: everything is kept, and compared with it at the end.
+    /// The reply with the members is on its way, and was made at an unknown moment: everything is kept, and
+    /// compared with it at the end.
     Starting(IndexMap<UserId, Change>),
     /// The outbox is full; what the subscriber knows is known, so what cancels out is dropped.
     Held(IndexMap<UserId, Change>),
@@ -41,7 +43,8 @@ impl View {
         View { state: State::Starting(IndexMap::new()) }
     }
 
-    /// A user has joined (`present`) or left. Answers whether `push` is to be sent now; `room` says whether it could be.
+    /// A user has joined (`present`) or left. Answers whether `push` is to be sent now; `room` says whether
+    /// it could be.
     pub(super) fn change(&mut self, user: &UserId, present: bool, push: &Encoded, room: bool) -> bool {
         if matches!(self.state, State::Open) {
             if room {
@@ -75,7 +78,9 @@ impl View {
     pub(super) fn start(&mut self, named: impl Fn(&UserId) -> bool) -> Vec<Encoded> {
         match std::mem::replace(&mut self.state, State::Open) {
             State::Starting(changes) => {
-                let differs = |(user, change): (UserId, Change)| (named(&user) != change.present).then_some(change.push);
+                let differs = |(user, change): (UserId, Change)| {
+                    (named(&user) != change.present).then_some(change.push)
+                };
                 changes.into_iter().filter_map(differs).collect()
             }
             other => {
@@ -106,7 +111,7 @@ mod tests {
     }
 
     fn say(view: &mut View, name: &str, present: bool, room: bool) -> bool {
-        let push = Encoded::new(format!("{}{name}", if present { '+' } else { '-' }));
+        let push = Encoded::new(&format!("{}{name}", if present { '+' } else { '-' }));
         view.change(&user(name), present, &push, room)
     }
 
@@ -117,7 +122,9 @@ mod tests {
     #[test]
     fn nothing_goes_out_before_the_reply_and_then_only_what_the_reply_did_not_say() {
         let mut view = View::starting();
-        for (name, present) in [("in-reply", true), ("after", true), ("gone", false), ("brief", true), ("brief", false)] {
+        for (name, present) in
+            [("in-reply", true), ("after", true), ("gone", false), ("brief", true), ("brief", false)]
+        {
             assert!(!say(&mut view, name, present, true));
         }
         let named = |who: &UserId| ["in-reply", "gone", "brief"].contains(&who.as_str());

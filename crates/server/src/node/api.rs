@@ -125,11 +125,16 @@ impl Node {
         Ok(self.broker.members(channel).await?)
     }
 
-    /// The channels with subscribers on this node whose names begin with `prefix`, at most `limit`, in the order of names.
+    /// The channels with subscribers on this node whose names begin with `prefix`, at most `limit`, in the
+    /// order of names.
     ///
     /// # Errors
     /// The broker's reason.
-    pub(crate) async fn channels(&self, prefix: &str, limit: usize) -> Result<Vec<ChannelSummary>, ErrorBody> {
+    pub(crate) async fn channels(
+        &self,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<ChannelSummary>, ErrorBody> {
         let (names, subscribers): (Vec<_>, Vec<_>) = self.hub.channels(prefix, limit).into_iter().unzip();
         let users = self.broker.count_members(&names).await?;
         let summary = |((channel, subscribers), users)| ChannelSummary { channel, subscribers, users };
@@ -165,7 +170,12 @@ impl Node {
     }
 
     /// Disconnects a session, all sessions of a user, or a session if it is the user's. Answers how many.
-    pub(crate) fn disconnect(&self, session: Option<SessionId>, user: Option<&str>, ending: &Ending) -> usize {
+    pub(crate) fn disconnect(
+        &self,
+        session: Option<SessionId>,
+        user: Option<&str>,
+        ending: &Ending,
+    ) -> usize {
         self.sessions.end(session, user, ending)
     }
 

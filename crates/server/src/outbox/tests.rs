@@ -12,7 +12,7 @@ fn outbox() -> (Outbox, Arc<Totals>) {
 
 /// A message that weighs 100.
 fn message(text: &str) -> Encoded {
-    let message = Encoded::new(format!("{text:<36}"));
+    let message = Encoded::new(&format!("{text:<36}"));
     assert_eq!(message.weight(), 100);
     message
 }
@@ -101,7 +101,11 @@ fn catching_up_waits_for_room_and_channels_take_turns() {
             other => panic!("unexpected {other:?}"),
         }
     }
-    assert_eq!(seen, ["0", "1", "a", "b", "c", "a", "b", "c"], "first below the low-water mark, then each in turn");
+    assert_eq!(
+        seen,
+        ["0", "1", "a", "b", "c", "a", "b", "c"],
+        "first below the low-water mark, then each in turn"
+    );
 }
 
 #[test]

@@ -8,8 +8,10 @@ use crate::policy::Act;
 
 impl Peer {
     pub(super) fn receive_command(&mut self, now: Now, message: &[u8]) {
-        let limits =
-            trunkline_dialect::Limits { data: self.rules.limits.publication, ..trunkline_dialect::Limits::default() };
+        let limits = trunkline_dialect::Limits {
+            data: self.rules.limits.publication,
+            ..trunkline_dialect::Limits::default()
+        };
         let incoming = json::decode_command(message, &limits);
         if !self.commands.take(now.instant) {
             return self.refuse_for_rate(now, &incoming);
@@ -18,7 +20,7 @@ impl Peer {
             Ok(Incoming::Command(command)) => self.command(now, command),
             // No door of this node asks for one, and an unasked one tells nothing.
             Ok(Incoming::Pong(_)) => {}
-            Err(bad) => self.out.push_back(Encoded::new(bad.encode())),
+            Err(bad) => self.out.push_back(Encoded::new(&bad.encode())),
         }
     }
 
@@ -103,8 +105,13 @@ impl Peer {
 
     fn connect(&mut self, credential: Credential) -> Result<Task, ErrorBody> {
         match self.state {
-            State::Fresh { .. } if credential == Credential::Anonymous && !self.rules.policy.admits_anonymous() => {
-                Err(ErrorBody::new(Code::Unauthenticated, "no namespace here admits a client without a credential"))
+            State::Fresh { .. }
+                if credential == Credential::Anonymous && !self.rules.policy.admits_anonymous() =>
+            {
+                Err(ErrorBody::new(
+                    Code::Unauthenticated,
+                    "no namespace here admits a client without a credential",
+                ))
             }
             State::Fresh { deadline } => {
                 self.state = State::Connecting { deadline };
@@ -117,7 +124,12 @@ impl Peer {
         }
     }
 
-    fn count_publish(&mut self, now: Now, channel: &ChannelName, namespace: &Namespace) -> Result<(), ErrorBody> {
+    fn count_publish(
+        &mut self,
+        now: Now,
+        channel: &ChannelName,
+        namespace: &Namespace,
+    ) -> Result<(), ErrorBody> {
         let Some(rate) = namespace.publish_rate else { return Ok(()) };
         let name = channel.namespace();
         if !self.publishes.contains_key(name) {
@@ -126,7 +138,8 @@ impl Peer {
         if self.publishes.get_mut(name).is_some_and(|bucket| bucket.take(now.instant)) {
             return Ok(());
         }
-        let message = format!("at most {} publishes a second in {name}, and {} at once", rate.per_second, rate.burst);
+        let message =
+            format!("at most {} publishes a second in {name}, and {} at once", rate.per_second, rate.burst);
         Err(ErrorBody::new(Code::RateLimited, message))
     }
 }

@@ -25,7 +25,8 @@ impl World {
         let base = Namespace::default();
         let slow = Namespace { publish_rate: Some(Rate { per_second: 1, burst: 2 }), ..base.clone() };
         let news = Namespace { publish: Who::Nobody, history: HistoryPolicy::OFF, ..base.clone() };
-        let named = [("room", base), ("slow", slow), ("news", news)].map(|(name, one)| (name.to_owned(), one));
+        let named =
+            [("room", base), ("slow", slow), ("news", news)].map(|(name, one)| (name.to_owned(), one));
         let now = Now { instant: Instant::now(), unix_ms: 1_000_000 };
         let rules = Rules { node: "n1".to_owned(), limits, policy: Policy::new(named) };
         World { peer: Peer::new(Arc::new(rules), now), now }
@@ -41,7 +42,10 @@ impl World {
         assert!(matches!(self.peer.poll_event(), Some(Event::Do(Some(1), Task::Connect(_)))));
         self.peer.complete(self.now, Some(1), Ok(Done::Connected(opened(expires))));
         let reply = self.heard();
-        assert!(reply[0].starts_with(r#"{"id":1,"ok":{"session":"s","user":"ann","node":"n1","#), "{reply:?}");
+        assert!(
+            reply[0].starts_with(r#"{"id":1,"ok":{"session":"s","user":"ann","node":"n1","#),
+            "{reply:?}"
+        );
         self
     }
 
@@ -91,8 +95,13 @@ fn published(offset: u64) -> Result<Done, ErrorBody> {
 #[test]
 fn what_cannot_be_read_is_answered_and_the_connection_lives() {
     let mut world = World::connected();
-    let deep = format!(r#"{{"id": 9, "publish": {{"channel": "room:1", "data": {}1{}}}}}"#, "[".repeat(70), "]".repeat(70));
-    let long = format!(r#"{{"id": 9, "publish": {{"channel": "room:1", "data": "{}"}}}}"#, "x".repeat(70_000));
+    let deep = format!(
+        r#"{{"id": 9, "publish": {{"channel": "room:1", "data": {}1{}}}}}"#,
+        "[".repeat(70),
+        "]".repeat(70)
+    );
+    let long =
+        format!(r#"{{"id": 9, "publish": {{"channel": "room:1", "data": "{}"}}}}"#, "x".repeat(70_000));
     let table = [
         ("not json", None, Code::BadRequest),
         ("[]", None, Code::BadRequest),
@@ -200,7 +209,10 @@ fn commands_become_tasks_in_their_order_and_an_id_in_flight_is_a_conflict() {
         panic!("the first publish")
     };
     assert_eq!((channel.as_str(), content.data.get()), ("room:1", r#"{"a": 1}"#));
-    assert_eq!((content.user.map(|user| user.to_string()), content.exclude), (Some("ann".into()), Some(LINK.session)));
+    assert_eq!(
+        (content.user.map(|user| user.to_string()), content.exclude),
+        (Some("ann".into()), Some(LINK.session))
+    );
     let Some(Event::Do(Some(8), Task::Publish(_, content, _))) = world.peer.poll_event() else {
         panic!("the second publish")
     };
@@ -307,6 +319,8 @@ fn history_is_clamped_to_what_one_reply_may_hold() {
     let mut world = World::connected();
     world.say(r#"{"id": 2, "history": {"channel": "room:1", "limit": 4000000000, "reverse": true}}"#);
     let tasks: Vec<Event> = std::iter::from_fn(|| world.peer.poll_event()).collect();
-    let Some(Event::Do(Some(2), Task::History { limit, reverse, .. })) = tasks.last() else { panic!("{tasks:?}") };
+    let Some(Event::Do(Some(2), Task::History { limit, reverse, .. })) = tasks.last() else {
+        panic!("{tasks:?}")
+    };
     assert_eq!((*limit, *reverse), (1_000, true));
 }

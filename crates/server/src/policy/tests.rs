@@ -73,9 +73,18 @@ fn a_star_matches_any_end_and_nothing_else_is_a_pattern() {
 #[test]
 fn rights_are_refused_with_a_star_inside_an_empty_or_endless_name_or_an_act_that_is_none() {
     let long = format!(r#"{{"{}": []}}"#, "x".repeat(256));
-    let many: Vec<String> = (0..=Rights::MAX_PATTERNS).map(|number| format!("\"room:{number}\": []")).collect();
+    let many: Vec<String> =
+        (0..=Rights::MAX_PATTERNS).map(|number| format!("\"room:{number}\": []")).collect();
     let many = format!("{{{}}}", many.join(","));
-    let bad = [r#"{"ro*m:1": []}"#, r#"{"room:**": []}"#, r#"{"": []}"#, r#"{"room:1": ["delete"]}"#, "[]", &long, &many];
+    let bad = [
+        r#"{"ro*m:1": []}"#,
+        r#"{"room:**": []}"#,
+        r#"{"": []}"#,
+        r#"{"room:1": ["delete"]}"#,
+        "[]",
+        &long,
+        &many,
+    ];
     for json in bad {
         assert!(rights(json).is_err(), "{json}");
     }

@@ -59,7 +59,8 @@ enum Step {
 }
 
 proptest! {
-    /// Whatever happens, joins and leaves of a user alternate, and who has joined and not left is exactly who is a member.
+    /// Whatever happens, joins and leaves of a user alternate, and who has joined and not left is exactly who
+    /// is a member.
     #[test]
     fn joins_and_leaves_alternate_and_add_up_to_the_members(
         steps in proptest::collection::vec(

@@ -93,7 +93,8 @@ fn a_token_whose_successor_was_lost_with_its_link_still_works() {
 fn coming_back_while_the_old_link_is_attached_displaces_it() {
     let world = World::new();
     let old_outbox = outbox();
-    let first = world.sessions.open(world.now, ann(), origin("192.0.2.1"), old_outbox.clone()).expect("a session");
+    let first =
+        world.sessions.open(world.now, ann(), origin("192.0.2.1"), old_outbox.clone()).expect("a session");
     let second = world.resume(&first).expect("back");
     assert_eq!(second.displaced, Some(first.link));
     let Some(Item::End(ending)) = old_outbox.take() else { panic!("the old link is told") };
@@ -184,7 +185,8 @@ fn a_session_id_is_22_characters_and_reads_back() {
     let id = SessionId::random();
     assert_eq!(id.to_string().len(), 22);
     assert_eq!(id.to_string().parse(), Ok(id));
-    for bad in ["", "short", "AAAAAAAAAAAAAAAAAAAAAA=", "AAAAAAAAAAAAAAAAAAAAAAAA", "ÄAAAAAAAAAAAAAAAAAAAA"] {
+    for bad in ["", "short", "AAAAAAAAAAAAAAAAAAAAAA=", "AAAAAAAAAAAAAAAAAAAAAAAA", "ÄAAAAAAAAAAAAAAAAAAAA"]
+    {
         assert_eq!(bad.parse::<SessionId>(), Err(NotASession), "{bad}");
     }
 }

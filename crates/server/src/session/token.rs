@@ -1,12 +1,13 @@
-//! The session token: what a client comes back with. Sealed, so that it says nothing to its holder and nobody else can make one.
+//! The session token: what a client comes back with. Sealed, so that it says nothing to its holder and nobody
+//! else can make one.
 //!
 //! ```text
 //! base64url( version 1 | nonce, 24 | ChaCha20-Poly1305( claims ) | tag, 16 )
 //!            '--- authenticated as associated data ---'
 //! ```
 //!
-//! The claims are enough to refuse a token without asking the registry of another node: session, serial, when issued, when the credential
-//! runs out, from where, whose.
+//! The claims are enough to refuse a token without asking the registry of another node: session, serial, when
+//! issued, when the credential runs out, from where, whose.
 
 use std::net::IpAddr;
 
@@ -66,7 +67,8 @@ impl Sealer {
         if version != VERSION {
             return None;
         }
-        let claims = self.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &[version] }).ok()?;
+        let claims =
+            self.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &[version] }).ok()?;
         Claims::read(&claims)
     }
 }
@@ -100,10 +102,8 @@ impl Claims {
             *bytes = rest;
             Some(*chunk)
         }
-        let link = LinkId {
-            session: SessionId(chunk(&mut bytes)?),
-            serial: u64::from_be_bytes(chunk(&mut bytes)?),
-        };
+        let link =
+            LinkId { session: SessionId(chunk(&mut bytes)?), serial: u64::from_be_bytes(chunk(&mut bytes)?) };
         let issued = u64::from_be_bytes(chunk(&mut bytes)?);
         let expires = Some(u64::from_be_bytes(chunk(&mut bytes)?)).filter(|&expires| expires > 0);
         let policy = match chunk(&mut bytes)? {
@@ -145,7 +145,8 @@ mod tests {
     fn what_is_sealed_opens_to_the_same_claims() {
         let sealer = Sealer::new([1; 32]);
         let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
-        let policies = [AddressPolicy::Off, AddressPolicy::Exact, AddressPolicy::Prefix, AddressPolicy::Adopt];
+        let policies =
+            [AddressPolicy::Off, AddressPolicy::Exact, AddressPolicy::Prefix, AddressPolicy::Adopt];
         for policy in policies {
             for ip in [None, Some(IpAddr::from([192, 0, 2, 1])), Some(v6)] {
                 let claims = Claims { binding: Binding { policy, ip }, ..claims() };

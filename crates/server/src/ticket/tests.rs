@@ -139,7 +139,15 @@ fn what_is_not_shaped_like_an_id_is_refused_before_any_store_is_asked() {
     assert_eq!(good.expose().len(), TicketId::MIN_CHARS);
     assert_eq!(TicketId::parse(good.expose()), Ok(good.clone()));
     let long = "x".repeat(129);
-    for bad in ["", "short", &good.expose()[1..], "AAAAAAAAAAAAAAAAAAAAA=", "AAAAAAAAAAAAAAAAAAAA/A", "ÄAAAAAAAAAAAAAAAAAAAAA", &long] {
+    for bad in [
+        "",
+        "short",
+        &good.expose()[1..],
+        "AAAAAAAAAAAAAAAAAAAAA=",
+        "AAAAAAAAAAAAAAAAAAAA/A",
+        "ÄAAAAAAAAAAAAAAAAAAAAA",
+        &long,
+    ] {
         assert_eq!(TicketId::parse(bad), Err(TicketRefused::Malformed), "{bad:?}");
     }
 }

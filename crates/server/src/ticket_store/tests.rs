@@ -9,7 +9,8 @@ fn now() -> Now {
 }
 
 fn record() -> TicketRecord {
-    let request: crate::ticket::TicketRequest = serde_json::from_str(r#"{"user": "ann"}"#).expect("a request");
+    let request: crate::ticket::TicketRequest =
+        serde_json::from_str(r#"{"user": "ann"}"#).expect("a request");
     request.record(now(), Duration::from_secs(10), Duration::from_secs(60)).expect("minted")
 }
 

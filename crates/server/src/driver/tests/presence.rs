@@ -29,7 +29,10 @@ async fn a_join_is_told_with_its_info_and_not_to_the_one_who_joins() {
     assert!(!ann.hear().await.to_string().contains("secret"), "meta never reaches a client");
     let ok = ann.ask("subscribe", json!({"channel": "room:1", "presence": true})).await;
     assert_eq!(ok["members"].as_array().map(Vec::len), Some(2));
-    assert_eq!(watcher.hear().await, json!({"channel": "room:1", "join": {"user": "ann", "info": {"colour": "red"}}}));
+    assert_eq!(
+        watcher.hear().await,
+        json!({"channel": "room:1", "join": {"user": "ann", "info": {"colour": "red"}}})
+    );
     ann.hear_nothing().await;
 }
 
@@ -154,7 +157,9 @@ async fn a_slow_reader_is_told_the_difference_and_not_every_coming_and_going() {
     }
     ann.ask("unsubscribe", json!({"channel": "room:1"})).await;
     let mut told = Vec::new();
-    while let Ok(Out::Message(message)) = tokio::time::timeout(Duration::from_secs(1), watcher.client.next()).await {
+    while let Ok(Out::Message(message)) =
+        tokio::time::timeout(Duration::from_secs(1), watcher.client.next()).await
+    {
         let push: Value = serde_json::from_str(message.json()).expect("JSON");
         if push["pub"].is_null() {
             told.push(push);

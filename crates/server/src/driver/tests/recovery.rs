@@ -11,7 +11,10 @@ async fn a_publication_reaches_every_subscriber_with_its_position_and_publisher(
     let (mut bob, _) = world.connect("bob").await;
     for user in [&mut ann, &mut bob] {
         let ok = user.ask("subscribe", json!({"channel": "room:1"})).await;
-        assert_eq!((&ok["offset"], &ok["recovered"], &ok["publications"]), (&json!(0), &json!(false), &json!([])));
+        assert_eq!(
+            (&ok["offset"], &ok["recovered"], &ok["publications"]),
+            (&json!(0), &json!(false), &json!([]))
+        );
         assert!(ok["members"].is_null(), "not asked for");
     }
     ann.say("publish", json!({"channel": "room:1", "data": {"hello": [1, 2.50]}}));
@@ -143,7 +146,9 @@ async fn seen_by_a_slow_reader(slow_reader: SlowReader, history: HistoryPolicy) 
     }
     assert!(world.node.figures().outbox_bytes <= 8_000 + 1_000, "bounded while it does not read");
     let mut seen: Vec<Value> = Vec::new();
-    while let Ok(Out::Message(message)) = tokio::time::timeout(Duration::from_secs(1), slow.client.next()).await {
+    while let Ok(Out::Message(message)) =
+        tokio::time::timeout(Duration::from_secs(1), slow.client.next()).await
+    {
         seen.push(serde_json::from_str(message.json()).expect("JSON"));
     }
     if seen.last().is_some_and(|last| last["disconnect"].is_null()) {
@@ -209,5 +214,8 @@ async fn without_history_a_slow_reader_that_would_catch_up_is_told_of_the_gap() 
 async fn a_slow_reader_is_disconnected_where_the_namespace_says_so() {
     let seen = seen_by_a_slow_reader(SlowReader::Disconnect, HistoryPolicy::default()).await;
     let [only] = seen.as_slice() else { panic!("{} messages", seen.len()) };
-    assert_eq!((&only["disconnect"]["code"], &only["disconnect"]["reconnect"]), (&json!("too_many"), &json!(true)));
+    assert_eq!(
+        (&only["disconnect"]["code"], &only["disconnect"]["reconnect"]),
+        (&json!("too_many"), &json!(true))
+    );
 }

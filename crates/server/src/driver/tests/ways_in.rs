@@ -53,13 +53,19 @@ async fn a_session_token_brings_back_the_session_and_each_connect_renews_it() {
     ann.ask("ping", json!({})).await;
     drop(ann);
     world.pass(Duration::from_secs(30)).await;
-    assert_eq!(world.arrive("192.0.2.1", None).refused("connect", json!({"session": first})).await, "unauthenticated");
+    assert_eq!(
+        world.arrive("192.0.2.1", None).refused("connect", json!({"session": first})).await,
+        "unauthenticated"
+    );
     let mut ann = world.arrive("192.0.2.1", Some(Credential::Session(second)));
     let third = token(&ann.hear().await["connected"]);
     drop(ann);
     world.pass(Duration::from_secs(61)).await;
     assert_eq!(world.node.figures().sessions, 0, "good for 60 s after the last link");
-    assert_eq!(world.arrive("192.0.2.1", None).refused("connect", json!({"session": third})).await, "unauthenticated");
+    assert_eq!(
+        world.arrive("192.0.2.1", None).refused("connect", json!({"session": third})).await,
+        "unauthenticated"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,7 +79,10 @@ async fn a_second_link_displaces_the_first_with_4409_and_nobody_has_left_by_it()
     let mut new = world.arrive("192.0.2.1", None);
     new.ask("connect", json!({"session": session})).await;
     let (disconnect, close) = old.hear_end().await;
-    assert_eq!((&disconnect["code"], &disconnect["reconnect"], close), (&json!("conflict"), &json!(false), 4409));
+    assert_eq!(
+        (&disconnect["code"], &disconnect["reconnect"], close),
+        (&json!("conflict"), &json!(false), 4409)
+    );
     new.ask("subscribe", json!({"channel": "room:1"})).await;
     drop(old);
     world.pass(Duration::from_secs(20)).await;
@@ -91,7 +100,10 @@ async fn a_kick_closes_with_its_code_and_the_session_is_over() {
     assert_eq!(disconnect, json!({"code": "forbidden", "message": "kicked", "reconnect": false}));
     assert_eq!(close, 4403);
     assert!(!ann.client.wants_input());
-    assert_eq!(world.arrive("192.0.2.1", None).refused("connect", json!({"session": session})).await, "unauthenticated");
+    assert_eq!(
+        world.arrive("192.0.2.1", None).refused("connect", json!({"session": session})).await,
+        "unauthenticated"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,14 +111,18 @@ async fn a_stop_tells_everybody_to_go_away_and_then_closes_with_1001() {
     let world = World::new();
     let (mut ann, _) = world.connect("ann").await;
     let mut nobody = world.arrive("192.0.2.1", None);
-    let go_away = trunkline_dialect::GoAway { leave_ms: 1_000, return_ms: 0, to: None, code: Code::Unavailable };
+    let go_away =
+        trunkline_dialect::GoAway { leave_ms: 1_000, return_ms: 0, to: None, code: Code::Unavailable };
     world.node.go_away(go_away);
     assert_eq!(ann.hear().await["go_away"]["leave_ms"], 1_000);
     assert_eq!(nobody.hear().await["go_away"]["leave_ms"], 1_000);
     world.node.end_all(&Ending::stopping());
     for user in [&mut ann, &mut nobody] {
         let (disconnect, close) = user.hear_end().await;
-        assert_eq!((&disconnect["code"], &disconnect["reconnect"], close), (&json!("unavailable"), &json!(true), 1001));
+        assert_eq!(
+            (&disconnect["code"], &disconnect["reconnect"], close),
+            (&json!("unavailable"), &json!(true), 1001)
+        );
     }
 }
 
@@ -184,7 +200,8 @@ async fn a_client_that_sends_without_reading_is_read_no_further() {
 
 #[tokio::test(start_paused = true)]
 async fn a_link_can_have_so_many_subscriptions_and_each_once() {
-    let world = World::with(Limits { subscriptions: 2, ..Limits::default() }, [("room", Namespace::default())]);
+    let world =
+        World::with(Limits { subscriptions: 2, ..Limits::default() }, [("room", Namespace::default())]);
     let (mut ann, _) = world.connect("ann").await;
     for channel in ["room:1", "room:2"] {
         ann.ask("subscribe", json!({"channel": channel})).await;
@@ -216,4 +233,25 @@ async fn backends_see_sessions_and_channels() {
     assert_eq!((session.door, session.since, session.attached), ("websocket", 1_000_000, true));
     assert_eq!(session.address, Some(IpAddr::from([192, 0, 2, 1])));
     assert_eq!(session.channels.iter().map(ChannelName::as_str).collect::<Vec<_>>(), ["room:1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ending_is_noticed_while_the_connection_has_no_room() {
+    let world = World::new();
+    let mut users = Vec::new();
+    for session_ttl_s in [20, 600, 600] {
+        let ticket = world.ticket(json!({"user": "ann", "session_ttl_s": session_ttl_s})).await;
+        let mut user = world.arrive("192.0.2.1", Some(Credential::Ticket(ticket)));
+        user.hear().await;
+        users.push(user);
+    }
+    let [expiring, kicked, left_alone] = &mut users[..] else { panic!("three") };
+    let within = |client| tokio::time::timeout(Duration::from_secs(30), Client::ended(client));
+    assert!(within(&mut expiring.client).await.is_ok(), "its timer runs all the same");
+    let session = kicked.client.link.map(|link| link.session);
+    assert_eq!(world.node.disconnect(session, None, &Ending::stopping()), 1);
+    assert!(within(&mut kicked.client).await.is_ok());
+    assert!(within(&mut left_alone.client).await.is_err());
+    assert_eq!(expiring.hear().await["expiring"]["in_ms"], 20_000);
+    assert_eq!(expiring.hear_end().await.1, 4410);
 }

@@ -1,0 +1,63 @@
+//! `trunkline serve`: the connection server.
+
+use std::io;
+use std::pin::pin;
+
+use tokio::sync::oneshot;
+use trunkline_server::{Listener, Server};
+
+use crate::args::Serve;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::signals::Signals;
+use crate::{descriptors, output, settings};
+
+pub(crate) async fn run(args: Serve) -> Outcome {
+    let file = settings::file(args.config);
+    let config = match settings::load(file.as_deref(), &args.listen) {
+        Ok(config) => config,
+        Err(problems) => return Err(Failure::new(settings::exit(&problems), problems)),
+    };
+    if let Some(file) = &file {
+        tracing::info!(file = %file.display(), "configured by file");
+    }
+    descriptors::raise_limit();
+    let mut signals = Signals::new().map_err(Failure::unclean)?;
+    let server = Server::new(config).map_err(Failure::unclean)?;
+    let listeners = server.bind().await.map_err(Failure::unclean)?;
+    announce(&server, &listeners).map_err(Failure::unclean)?;
+
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut running = pin!(server.run(listeners, async {
+        // A sender that is dropped says the same as one that is used.
+        let _ = stopped.await;
+    }));
+    tokio::select! {
+        summary = &mut running => tracing::info!("{summary}"),
+        () = signals.next() => {
+            tracing::info!("stopping; a second signal ends at once");
+            drop(stop);
+            tokio::select! {
+                summary = running => tracing::info!("{summary}"),
+                () = signals.next() => return Ok(Exit::Unclean),
+            }
+        }
+    }
+    Ok(Exit::Clean)
+}
+
+/// Where it listens, once it does. The key comes first and goes elsewhere: whoever waits for the address has it then,
+/// and whoever keeps the output has no secret in it.
+fn announce(server: &Server, listeners: &[Listener]) -> io::Result<()> {
+    if server.api_key_is_generated() {
+        let key = server.api_key().reveal();
+        eprintln!("API key, made up for this run as TRUNKLINE_API_KEY is not set: {key}");
+    }
+    for listener in listeners {
+        output::line(format!("listening on {listener}"))?;
+    }
+    let demo = listeners.iter().find(|listener| listener.serves().dev && listener.local_addr().is_some());
+    match demo {
+        Some(listener) => output::line(format!("demo page, best in two windows: {listener}/")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,86 @@
+//! The way into the hub for `publish` and `subscribe`, and what is said on stderr about the connection.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use trunkline_client::{Client, ConnectionEvent, Error};
+use trunkline_net::url::WsUrl;
+
+use crate::api::{Api, TicketRequest};
+use crate::args;
+use crate::exit::Failure;
+use crate::output;
+use crate::signals::Signals;
+
+/// A client of the hub, whose comings and goings are told on stderr.
+pub(crate) struct Hub {
+    pub(crate) client: Client,
+    notices: JoinHandle<()>,
+}
+
+impl Hub {
+    /// Connects with a ticket, with tickets minted as needed, or as nobody in particular.
+    pub(crate) async fn connect(args: args::Hub) -> Result<Self, Failure> {
+        let url = WsUrl::parse_whatwg(&args.url, None)
+            .map_err(|error| Failure::usage(format_args!("--url: {error}")))?;
+        let mut builder =
+            Client::builder(url.to_string()).software(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        if let Some(ticket) = args.ticket {
+            builder = builder.ticket(ticket);
+        } else if let Some(user) = args.user {
+            let source = Arc::new((Api::new(&args.api)?, TicketRequest::plain(user)));
+            builder = builder.ticket_source(move || {
+                let source = Arc::clone(&source);
+                async move {
+                    let (api, request) = &*source;
+                    api.mint(request).await
+                }
+            });
+        }
+        let client = builder.connect().await.map_err(failure)?;
+        let notices = tokio::spawn(tell(client.events()));
+        Ok(Self { client, notices })
+    }
+
+    /// Says goodbye, unless a signal says that it takes too long.
+    pub(crate) async fn close(self, signals: &mut Signals) {
+        // That we go is no news.
+        self.notices.abort();
+        tokio::select! {
+            _ = self.client.close() => {}
+            () = signals.next() => {}
+        }
+    }
+}
+
+/// What went wrong with the hub, for the exit code and for people.
+pub(crate) fn failure(error: Error) -> Failure {
+    match error {
+        Error::Misuse(_) | Error::Channel(_) => Failure::usage(error),
+        error => Failure::unclean(output::for_terminal(&error.to_string())),
+    }
+}
+
+async fn tell(mut events: trunkline_client::ConnectionEvents) {
+    let mut cut = false;
+    while let Some(event) = events.next().await {
+        match event {
+            ConnectionEvent::Disconnected { ending, reconnect_in } => {
+                cut = true;
+                let (ending, pause) = (ending.to_string(), reconnect_in.as_secs_f64());
+                eprintln!("no connection: {}; trying again in {pause:.1} s", output::for_terminal(&ending));
+            }
+            ConnectionEvent::Connected { .. } if cut => {
+                cut = false;
+                eprintln!("connected again");
+            }
+            ConnectionEvent::Expiring { within } => {
+                eprintln!("the ticket's permissions end in {:.0} s", within.as_secs_f64());
+            }
+            ConnectionEvent::Closed { ending } => {
+                eprintln!("closed: {}", output::for_terminal(&ending.to_string()));
+            }
+            _ => {}
+        }
+    }
+}

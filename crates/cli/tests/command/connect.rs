@@ -1,0 +1,171 @@
+//! `trunkline connect` in a pipe: what it sends, what it shows, what it ends with.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread::JoinHandle;
+
+use trunkline_net::{CloseCode, Message};
+
+use crate::support::{Running, run, trunkline};
+
+#[test]
+fn a_refused_handshake_shows_status_headers_and_the_start_of_the_body() {
+    let body = format!("go\taway\n\x1b[2J{}", "x".repeat(2000));
+    let (url, server) = answers_once(format!(
+        "HTTP/1.1 403 Forbidden\r\nX-Why: because\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    let done = run(&["connect", &format!("{url}path?ticket=hunter2")], "");
+    server.join().expect("the server has answered");
+    assert_eq!((done.code, done.out.as_str()), (Some(1), ""));
+    let lines: Vec<&str> = done.err.lines().collect();
+    assert!(lines[0].starts_with(&format!("trunkline: cannot connect to {}: ", url.trim_end_matches('/'))));
+    assert!(!done.err.contains("hunter2"), "{}", done.err);
+    assert_eq!(lines[1], "HTTP/1.1 403 Forbidden");
+    assert!(lines.contains(&"x-why: because") && lines.contains(&"go\taway"), "{}", done.err);
+    assert!(lines.iter().any(|line| line.starts_with("\\u{1b}[2Jxxx")), "{}", done.err);
+    assert_eq!(lines.last(), Some(&"..."));
+}
+
+#[test]
+fn ticket_headers_and_subprotocols_are_sent_and_a_password_is_shown_nowhere() {
+    let (url, server) =
+        answers_once("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_owned());
+    let url = url.replace("ws://", "http://ann:hunter2@");
+    let options = [
+        "--ticket",
+        "t-1",
+        "--header",
+        "X-A: 1",
+        "--header",
+        "x-a: 2",
+        "--subprotocol",
+        "b",
+        "--subprotocol",
+        "a",
+    ];
+    let done = run(&[&["connect", &format!("{url}p?q=1")][..], &options].concat(), "");
+    let head = server.join().expect("the server has answered").to_lowercase();
+    assert!(head.starts_with("get /p?q=1 http/1.1\r\n"), "{head}");
+    for header in ["x-auth-token: t-1", "x-a: 1", "x-a: 2", "sec-websocket-protocol: b, a"] {
+        assert!(head.contains(&format!("\r\n{header}\r\n")), "{header} is not in\n{head}");
+    }
+    // "ann:hunter2" in Base64, lower case as all of the head here.
+    assert!(head.contains(&format!("authorization: basic {}", "YW5uOmh1bnRlcjI=".to_lowercase())), "{head}");
+    assert_eq!(done.code, Some(1));
+    assert!(!done.err.contains("hunter2") && !done.err.contains("ann"), "{}", done.err);
+}
+
+#[test]
+fn nobody_there_is_unclean() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("it has one").port();
+    drop(listener);
+    let done = run(&["connect", &format!("ws://127.0.0.1:{port}/")], "");
+    assert_eq!(done.code, Some(1));
+    assert!(done.err.contains("refused"), "{}", done.err);
+}
+
+#[test]
+fn a_remote_that_vanishes_is_unclean() {
+    let (mut echo, url) = Running::echo(&[]);
+    let mut client = Running::start(trunkline(&["connect", &url]));
+    client.write("here\n");
+    client.out.line(|line| line == "here");
+    echo.kill();
+    let done = client.wait();
+    assert_eq!(done.code, Some(1));
+    assert!(done.err.contains("without a Close frame (1006)"), "{}", done.err);
+}
+
+#[test]
+fn the_remotes_close_is_told_with_code_and_reason() {
+    let (url, server) = serves_once(vec![], (CloseCode::new(4000).expect("a code"), "b\u{f6}se \x1b[2J"));
+    // Its stdin stays open: it is the remote that ends this.
+    let done = Running::start(trunkline(&["connect", &url])).wait();
+    server.join().expect("the server is done");
+    assert_eq!(done.code, Some(0));
+    assert_eq!(done.err, "closed by the remote with code 4000, reason \"b\u{f6}se \\u{1b}[2J\"\n");
+}
+
+#[test]
+fn binary_is_printed_as_hexadecimal_digits_and_text_as_it_is() {
+    let messages = vec![Message::from(vec![0, 255, 16]), Message::from("a\u{1b}b"), Message::from(vec![])];
+    let (url, server) = serves_once(messages, (CloseCode::NORMAL, ""));
+    let done = Running::start(trunkline(&["connect", &url])).wait();
+    server.join().expect("the server is done");
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "0x00ff10\na\u{1b}b\n0x\n"));
+}
+
+#[test]
+fn stdin_that_is_not_utf8_is_an_error_with_its_line() {
+    let (_echo, url) = Running::echo(&[]);
+    let command = format!("printf 'ok\\n\\377\\n' | {} connect {url}", env!("CARGO_BIN_EXE_trunkline"));
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &command]);
+    let done = crate::support::finish(shell, "");
+    assert_eq!(done.code, Some(1));
+    assert!(done.err.contains("trunkline: stdin:2: "), "{}", done.err);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_it_cleanly() {
+    let (_echo, url) = Running::echo(&[]);
+    let binary = env!("CARGO_BIN_EXE_trunkline");
+    // The status is that of `connect`, whose input would never end.
+    let command = format!("{{ yes | {binary} connect {url}; echo ended with $? >&2; }} | head -n 2");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &command]);
+    let done = crate::support::finish(shell, "");
+    assert_eq!(done.out, "y\ny\n");
+    assert!(done.err.ends_with("ended with 0\n"), "{}", done.err);
+}
+
+#[test]
+fn sigint_says_goodbye() {
+    let (_echo, url) = Running::echo(&[]);
+    let mut client = Running::start(trunkline(&["connect", &url]));
+    client.write("here\n");
+    client.out.line(|line| line == "here");
+    client.signal("INT");
+    let done = client.wait();
+    assert_eq!((done.code, done.err.as_str()), (Some(0), "closed by us, answered with code 1000\n"));
+}
+
+/// A server that reads one request head, answers it as told, and gives the head.
+fn answers_once(answer: String) -> (String, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("it has one"));
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client comes");
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).expect("a whole head");
+            head.push(byte[0]);
+        }
+        stream.write_all(answer.as_bytes()).expect("the client reads");
+        String::from_utf8(head).expect("a head of ASCII")
+    });
+    (url, server)
+}
+
+/// A WebSocket server that takes one connection, says its messages, and closes.
+fn serves_once(messages: Vec<Message>, close: (CloseCode, &'static str)) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("it has one"));
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a client comes");
+        stream.set_nonblocking(true).expect("a socket can be");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let stream = tokio::net::TcpStream::from_std(stream).expect("it does not block");
+            let mut socket = trunkline_net::accept(stream).await.expect("a handshake");
+            for message in messages {
+                socket.send(message).await.expect("the client reads");
+            }
+            socket.close(close.0, close.1).await.expect("the client answers");
+        });
+    });
+    (url, server)
+}

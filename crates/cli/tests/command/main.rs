@@ -1,0 +1,10 @@
+//! The real binary, as people and scripts use it: what it prints, where, and what it ends with.
+
+mod connect;
+mod echo;
+mod hub;
+mod serve;
+mod support;
+#[cfg(unix)]
+mod terminal;
+mod usage;

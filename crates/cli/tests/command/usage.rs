@@ -1,0 +1,87 @@
+//! What makes no sense ends with 2 before anything is tried; what is wrong with a configuration is told all at once.
+
+use crate::support::{finish, folder, run, trunkline};
+
+#[test]
+fn usage_errors_end_with_2_and_say_why_on_stderr() {
+    let table: &[(&[&str], &str)] = &[
+        (&[], "Usage"),
+        (&["dance"], "dance"),
+        (&["connect"], "<URL>"),
+        (&["connect", "ftp://127.0.0.1/"], "ws://"),
+        (&["connect", "ws://127.0.0.1:1/#fragment"], "fragment"),
+        (&["connect", "ws://127.0.0.1:1/", "--header", "no colon"], "Name: value"),
+        (&["connect", "ws://127.0.0.1:1/", "--header", "Sec-WebSocket-Key: x"], "sec-websocket-key"),
+        (&["connect", "ws://127.0.0.1:1/", "--subprotocol", "a b"], "token"),
+        (&["connect", "ws://127.0.0.1:1/", "--wait", "-1"], "--wait"),
+        (&["echo", "--listen", "somewhere"], "--listen"),
+        (&["echo", "--max-message", "many"], "--max-message"),
+        (&["ticket"], "--user"),
+        (&["ticket", "--user", "ann"], "TRUNKLINE_API_KEY"),
+        (&["ticket", "--user", "ann", "--key", "k", "--info", "{"], "--info"),
+        (&["ticket", "--user", "ann", "--key", "k", "--channels", "room"], "--channels"),
+        (&["ticket", "--user", "ann", "--key", "k", "--policy", "maybe"], "--policy"),
+        (&["ticket", "--user", "ann", "--key", "k", "--api", "https://127.0.0.1:1"], "TLS"),
+        (&["publish", "room:1", "--data", "{"], "--data"),
+        (&["publish", "", "--data", "1"], "channel"),
+        (&["publish", "room:1", "--user", "ann"], "TRUNKLINE_API_KEY"),
+        (&["publish", "room:1", "--user", "ann", "--ticket", "t"], "--ticket"),
+        (&["subscribe"], "<CHANNEL>"),
+        (&["subscribe", "room:\n"], "channel"),
+        (&["serve", "--listen", "somewhere"], "--listen"),
+        (&["serve", "--listen", "0.0.0.0:0"], "--listen"),
+        (&["check", "--log", "a=b=c"], "log filter"),
+    ];
+    for (args, word) in table {
+        let done = run(args, "");
+        assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{args:?}\n{}", done.err);
+        assert!(done.err.contains(word), "{args:?} does not say {word:?}:\n{}", done.err);
+    }
+}
+
+#[test]
+fn check_names_every_problem_with_file_and_line() {
+    let folder = folder();
+    let text = "[listen]\naddress = \"nowhere\"\nadress = \"127.0.0.1:1\"\n\n[limits]\nmessage_bytes = -1\n";
+    std::fs::write(folder.join("broken.toml"), text).expect("it can be written");
+    let mut command = trunkline(&["check", "--config", "broken.toml"]);
+    command.current_dir(&folder).env("TRUNKLINE_DEV", "perhaps");
+    let done = finish(command, "");
+    assert_eq!((done.code, done.err.as_str()), (Some(1), ""));
+    for place in ["broken.toml:2: ", "broken.toml:3: ", "broken.toml:6: ", "environment TRUNKLINE_DEV: "] {
+        let here = done.out.lines().filter(|line| line.starts_with(place)).count();
+        assert_eq!(here, 1, "{place} in\n{}", done.out);
+    }
+    assert_eq!(done.out.lines().count(), 4, "{}", done.out);
+}
+
+#[test]
+fn check_and_serve_go_by_the_trunkline_toml_of_the_folder() {
+    let folder = folder();
+    std::fs::write(folder.join("trunkline.toml"), "[node]\nnmae = \"left\"\n").expect("it can be written");
+    for args in [&["check"][..], &["serve", "--listen", "127.0.0.1:0"]] {
+        let mut command = trunkline(args);
+        command.current_dir(&folder);
+        let done = finish(command, "");
+        assert_eq!(done.code, Some(1), "{args:?}");
+        assert!((done.out + &done.err).contains("trunkline.toml:2: "), "{args:?}");
+    }
+}
+
+#[test]
+fn check_of_a_sound_configuration_ends_with_0() {
+    let folder = folder();
+    let text = "[listen]\naddress = \"127.0.0.1:0\"\n\n[namespaces.news]\npublish = \"nobody\"\n";
+    std::fs::write(folder.join("sound.toml"), text).expect("it can be written");
+    let mut command = trunkline(&["check"]);
+    command.current_dir(&folder).env("TRUNKLINE_CONFIG", "sound.toml").env("TRUNKLINE_LOG", "off");
+    let done = finish(command, "");
+    assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (Some(0), "no problems\n", ""));
+}
+
+#[test]
+fn check_of_a_file_that_is_not_there_is_a_problem() {
+    let done = run(&["check", "--config", "gone.toml"], "");
+    assert_eq!(done.code, Some(1));
+    assert!(done.out.starts_with("gone.toml: "), "{}", done.out);
+}
