@@ -52,6 +52,12 @@ export async function positionTests({ test, browser, server }) {
       report: { why: 'return', count: 2, duplicates: 0, missing: 2 },
     },
     {
+      name: 'a return that is cut short goes on with the next one, and reports for both',
+      steps: [['found', 'e', 9, false, [8]], ['pub', 8], ['found', 'e', 9, true, [9]], ['pub', 9], ['head', 9]],
+      expect: { offset: 9, received: 2, duplicates: 0, missing: 2, gaps: [{ from: 6, to: 7, announced: true }] },
+      report: { why: 'return', count: 2, duplicates: 0, missing: 2 },
+    },
+    {
       name: 'another epoch starts anew and claims no number for what is lost',
       steps: [['found', 'f', 3, false, []], ['pub', 4]],
       expect: { offset: 4, received: 1, duplicates: 0, missing: 0, gaps: [] },

@@ -67,7 +67,7 @@ pub(crate) struct Check {
 #[derive(Args)]
 pub(crate) struct ConfigFile {
     /// The configuration file [default: trunkline.toml here, if there is one]
-    #[arg(long = "config", env = "TRUNKLINE_CONFIG", value_name = "FILE")]
+    #[arg(long = "config", env = "TRUNKLINE_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub(crate) path: Option<PathBuf>,
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
+use trunkline_client::dialect::Code;
 use trunkline_client::{Client, ConnectionEvent, Error};
 use trunkline_net::url::WsUrl;
 
@@ -23,6 +24,7 @@ impl Hub {
     pub(crate) async fn connect(args: args::Hub) -> Result<Self, Failure> {
         let url = WsUrl::parse_whatwg(&args.url, None)
             .map_err(|error| Failure::usage(format_args!("--url: {error}")))?;
+        let anonymous = args.ticket.is_none() && args.user.is_none();
         let mut builder =
             Client::builder(url.to_string()).software(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         if let Some(ticket) = args.ticket {
@@ -37,7 +39,13 @@ impl Hub {
                 }
             });
         }
-        let client = builder.connect().await.map_err(failure)?;
+        let client = builder.connect().await.map_err(|error| match error {
+            Error::Connect(ending) if anonymous && ending.code == Code::Unauthenticated.close_code() => {
+                let ending = output::for_terminal(&ending.to_string());
+                Failure::unclean(format_args!("{ending}; give --ticket, or --user and the API key"))
+            }
+            error => failure(error),
+        })?;
         let notices = tokio::spawn(tell(client.events()));
         Ok(Self { client, notices })
     }

@@ -39,6 +39,8 @@ pub(crate) struct Task {
     session: Session,
     /// What the session waits for. At most three a subscription, and one ticket.
     waits: JoinSet<Wake>,
+    /// Whether one of them is a ticket: however often the hub says that the credential runs out, one is enough.
+    refreshing: bool,
 }
 
 enum Wake {
@@ -59,7 +61,18 @@ impl Task {
     ) -> Self {
         let session = Session::new(limits.in_flight.max(1));
         let waits = JoinSet::new();
-        Self { dial, credentials, software, limits, requests, stop, outlets, session, waits }
+        Self {
+            dial,
+            credentials,
+            software,
+            limits,
+            requests,
+            stop,
+            outlets,
+            session,
+            waits,
+            refreshing: false,
+        }
     }
 
     pub(crate) async fn run(mut self) {
@@ -202,16 +215,22 @@ impl Task {
             let within = Duration::from_millis(expiring.in_ms);
             return self.tell(ConnectionEvent::Expiring { within });
         };
-        self.waits.spawn(async move { Wake::Ticket(source().await) });
+        if !std::mem::replace(&mut self.refreshing, true) {
+            self.waits.spawn(async move { Wake::Ticket(source().await) });
+        }
     }
 
     fn wake(&mut self, wake: Result<Wake, JoinError>) {
-        match wake {
-            Ok(Wake::Session(woken)) => self.session.woken(woken),
-            Ok(Wake::Ticket(Ok(ticket))) => self.session.refresh(Refresh::Ticket(ticket)),
+        let ticket = match wake {
+            Ok(Wake::Session(woken)) => return self.session.woken(woken),
+            Ok(Wake::Ticket(ticket)) => ticket,
+            Err(error) => Err(format!("the ticket source panicked: {error}")),
+        };
+        self.refreshing = false;
+        match ticket {
+            Ok(ticket) => self.session.refresh(Refresh::Ticket(ticket)),
             // The connection ends with its credential then, and the next attempt asks the source again.
-            Ok(Wake::Ticket(Err(error))) => tracing::warn!(%error, "no ticket to refresh with"),
-            Err(error) => tracing::warn!(%error, "the ticket source panicked"),
+            Err(error) => tracing::warn!(%error, "no ticket to refresh with"),
         }
     }
 

@@ -243,13 +243,25 @@ async fn leaving_waits_for_what_is_in_flight() {
 #[tokio::test]
 async fn a_credential_that_runs_out_is_refreshed_or_told() {
     let hub = Hub::new().await;
-    let source = || async { Ok::<_, String>("fresh") };
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let source = move || {
+        let before = count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            // Slow enough that the hub repeats itself before it has an answer.
+            tokio::time::sleep(Duration::from_millis(if before == 0 { 0 } else { 100 })).await;
+            Ok::<_, String>("fresh")
+        }
+    };
     let (client, (mut link, _)) =
         tokio::join!(hub.builder().ticket_source(source).connect(), hub.welcome("s1"));
     let _client = client.expect("connected");
-    link.send(json!({"expiring": {"in_ms": 30000}})).await;
+    for in_ms in [30000, 29999, 29998] {
+        link.send(json!({"expiring": {"in_ms": in_ms}})).await;
+    }
     let (id, body) = link.expect("refresh").await;
     assert_eq!(body, json!({"ticket": "fresh"}));
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "one ticket to connect, one to refresh");
     link.ok(id, json!({"expires": 1_700_000_000_000_u64})).await;
 
     let (client, (mut link, _)) = tokio::join!(hub.builder().ticket("t1").connect(), hub.welcome("s1"));

@@ -92,10 +92,10 @@ export class Channel {
     this.#skip(Math.max(from, this.offset + 1), to, true);
   }
 
-  /** Starts counting what comes, until the channel stands where the hub said it stands. */
+  /** Starts counting what comes, until the channel stands where the hub says it stands; goes on if that runs already. */
   expect(why) {
-    const { duplicates, missing } = this;
-    this.catchUp = { why, until: Infinity, count: 0, duplicates, missing };
+    const { count = 0, duplicates, missing } = this.catchUp ?? this;
+    this.catchUp = { why, until: Infinity, count, duplicates, missing };
   }
 
   /** True while what comes was missed by an absence, and not by a pause. */

@@ -63,6 +63,7 @@ export class Hub {
   #liveSince = 0;
   #silent = 0;
   #freezes = 0;
+  #paused = false;
   #farewell = {};
   #timers = { next: 0, tick: 0, connect: 0, leave: 0 };
 
@@ -123,9 +124,9 @@ export class Hub {
     this.#wait('cut', ms);
   }
 
-  /** The network or the person is back: do not wait out the backoff. A deliberate cut is not shortened. */
+  /** The network or the person is back: do not wait out the backoff. A deliberate cut, or a pause the hub asked for, is. */
   nudge() {
-    if (this.#state === 'waiting') this.#wait('waiting', Math.random() * LIMITS.nudge);
+    if (this.#state === 'waiting' && !this.#paused) this.#wait('waiting', Math.random() * LIMITS.nudge);
     else if (this.#state === 'live') this.#ping();
   }
 
@@ -204,11 +205,13 @@ export class Hub {
     if (spent) {
       // The session is no longer good (too late, or a hub that never knew it). A fresh ticket is; the positions stay.
       this.#session = null;
+      this.#paused = false;
       return this.#wait('waiting', 0, message ?? why);
     }
     if (reconnect === false) return this.stop(message ?? why);
     if (lived > LIMITS.settled) this.#failures = 0;
-    const delay = returnMs > 0 ? returnMs * (1 + Math.random() / 2) : backoff(this.#failures++);
+    this.#paused = returnMs > 0;
+    const delay = this.#paused ? returnMs * (1 + Math.random() / 2) : backoff(this.#failures++);
     this.#wait('waiting', delay, message ?? why);
   }
 
@@ -332,7 +335,9 @@ export class Hub {
       const where = { channel: channel.name, presence: true };
       reply = await this.command('subscribe', since ? { ...where, since } : where);
     } catch (error) {
-      return error.code === 'cut' ? undefined : this.stop(`${channel.name}: ${error.message}`);
+      if (error.code === 'cut') return;
+      if (error.retry) return this.#later(() => this.#subscribe(channel));
+      return this.stop(`${channel.name}: ${error.message}`);
     }
     const known = channel.missing;
     const found = channel.found(reply);
@@ -412,6 +417,12 @@ export class Hub {
     for (const entry of this.#outgoing.take(name)) this.#publish(entry);
   }
 
+  /** Once more on this link, if it is still there then; a new link starts afresh anyway. */
+  #later(run) {
+    const socket = this.#socket;
+    setTimeout(() => socket !== null && socket === this.#socket && run(), LIMITS.retry);
+  }
+
   async #publish({ id, channel, data }) {
     try {
       const { offset } = await this.command('publish', { channel, data });
@@ -420,7 +431,7 @@ export class Hub {
       if (error.code === 'cut') return;
       if (error.retry) {
         this.#outgoing.retry(id);
-        setTimeout(() => this.#state === 'live' && this.#flush(channel), LIMITS.retry);
+        this.#later(() => this.#flush(channel));
       } else {
         this.#outgoing.settle(id);
         this.#emit({ kind: 'refused', id, code: error.code, message: error.message });

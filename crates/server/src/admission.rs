@@ -71,14 +71,21 @@ impl Admission {
         Arc::new(Admission {
             connections: limits.connections,
             per_address: limits.connections_per_address,
-            handshakes: Rate { per_second: limits.handshakes_per_address, burst: limits.handshakes_per_address },
+            handshakes: Rate {
+                per_second: limits.handshakes_per_address,
+                burst: limits.handshakes_per_address,
+            },
             trusted: trusted.to_vec(),
             inner: Mutex::default(),
         })
     }
 
     /// Counts a connection from `address`, if there is room for it.
-    pub(crate) fn admit(self: &Arc<Self>, address: ClientAddress, now: Instant) -> Result<Admitted, NotAdmitted> {
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        address: ClientAddress,
+        now: Instant,
+    ) -> Result<Admitted, NotAdmitted> {
         let key = self.key(address);
         let mut inner = lock(&self.inner);
         if inner.connections >= self.connections {
@@ -179,9 +186,12 @@ mod tests {
 
     #[test]
     fn loopback_unix_and_trusted_addresses_are_not_counted_by_address() {
-        let admission = admission(Limits { connections_per_address: 1, ..Limits::default() }, &["10.0.0.0/8"]);
+        let admission =
+            admission(Limits { connections_per_address: 1, ..Limits::default() }, &["10.0.0.0/8"]);
         let now = Instant::now();
-        for address in [from("127.0.0.1"), from("::1"), from("::ffff:127.0.0.1"), from("10.1.2.3"), ClientAddress::Local] {
+        for address in
+            [from("127.0.0.1"), from("::1"), from("::ffff:127.0.0.1"), from("10.1.2.3"), ClientAddress::Local]
+        {
             let held: Vec<_> = (0..10).map(|_| admission.admit(address, now)).collect();
             assert!(held.iter().all(Result::is_ok), "{address:?}");
         }
@@ -225,7 +235,8 @@ mod tests {
         let start = Instant::now();
         for index in 0..20_000_u32 {
             let now = start + Duration::from_millis(u64::from(index));
-            let connection = admission.admit(ClientAddress::socket(IpAddr::from((0x0B00_0000 + index).to_be_bytes())), now);
+            let connection = admission
+                .admit(ClientAddress::socket(IpAddr::from((0x0B00_0000 + index).to_be_bytes())), now);
             connection.expect("room").handshake(now).expect("the first of its address");
         }
         assert!(lock(&admission.inner).addresses.len() <= 3 * SWEEP_AT);

@@ -24,6 +24,8 @@ use crate::rate::Rate;
 mod check;
 mod file;
 mod given;
+mod layers;
+mod namespace;
 mod problem;
 mod settings;
 #[cfg(test)]
@@ -238,10 +240,10 @@ impl Config {
             }
         }
         for (name, value) in env {
-            settings::apply_variable(&mut config, &name, &value, &mut problems);
+            layers::apply_variable(&mut config, &name, &value, &mut problems);
         }
         for given in overrides {
-            settings::apply_override(&mut config, &given, &mut problems);
+            layers::apply_override(&mut config, &given, &mut problems);
         }
         problems.extend(config.check());
         problems.into_result(config)

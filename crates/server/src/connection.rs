@@ -124,7 +124,9 @@ fn turn_away(app: &App, site: &Site, mut stream: Stream, why: NotAdmitted) {
 /// The answer to a connection or handshake that was not admitted.
 pub(crate) fn not_admitted(why: NotAdmitted) -> Response<String> {
     match why {
-        NotAdmitted::Full => refusal(StatusCode::SERVICE_UNAVAILABLE, "there is no room for one more connection"),
+        NotAdmitted::Full => {
+            refusal(StatusCode::SERVICE_UNAVAILABLE, "there is no room for one more connection")
+        }
         NotAdmitted::TooManyFromAddress => {
             refusal(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")
         }
@@ -187,9 +189,10 @@ async fn refuse_head(app: &App, mut stream: Stream, error: &Error) {
             let reason = if too_large { Reason::HeadTooLarge } else { Reason::HeadInvalid };
             (reason, error.rejected.to_response())
         }
-        Error::TimedOut(_) => {
-            (Reason::HeadTooSlow, refusal(StatusCode::REQUEST_TIMEOUT, "the request head did not arrive in time"))
-        }
+        Error::TimedOut(_) => (
+            Reason::HeadTooSlow,
+            refusal(StatusCode::REQUEST_TIMEOUT, "the request head did not arrive in time"),
+        ),
         // The stream ended, as those of port checks and of browsers that connect ahead of need do.
         _ => return,
     };
@@ -232,3 +235,26 @@ async fn over_http(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHea
 
 /// hyper panics below this.
 const HYPER_BUFFER_MIN: usize = 8 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_admitted_is_told_whether_it_is_their_doing() {
+        assert_eq!(not_admitted(NotAdmitted::Full).status(), StatusCode::SERVICE_UNAVAILABLE);
+        for theirs in [NotAdmitted::TooManyFromAddress, NotAdmitted::TooFastFromAddress] {
+            let response = not_admitted(theirs);
+            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(response.headers()[CONNECTION], "close");
+            assert!(response.body().contains("address"));
+        }
+    }
+
+    #[test]
+    fn used_up_descriptors_are_the_listeners_trouble_and_an_aborted_connection_is_its_own() {
+        const EMFILE: i32 = 24;
+        assert!(!is_of_one_connection(&io::Error::from_raw_os_error(EMFILE)));
+        assert!(is_of_one_connection(&io::Error::from(io::ErrorKind::ConnectionAborted)));
+    }
+}

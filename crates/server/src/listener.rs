@@ -70,7 +70,10 @@ impl Listener {
     /// If the socket has no local address.
     pub fn tcp(socket: TcpListener, config: &Config) -> io::Result<Listener> {
         let address = socket.local_addr()?;
-        Ok(Listener { socket: Socket::Tcp(socket, address), serves: Serves::doors(config, is_loopback(address)) })
+        Ok(Listener {
+            socket: Socket::Tcp(socket, address),
+            serves: Serves::doors(config, is_loopback(address)),
+        })
     }
 
     /// The address, of a TCP socket: with the port that the system chose if none was named.
@@ -138,22 +141,31 @@ impl Serves {
 }
 
 async fn bind_tcp(address: SocketAddr, serves: Serves) -> io::Result<Listener> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
     let socket = TcpListener::bind(address).await.map_err(named)?;
     let address = socket.local_addr().map_err(named)?;
     Ok(Listener { socket: Socket::Tcp(socket, address), serves })
 }
 
 async fn bind_unix(path: &Path, serves: Serves) -> io::Result<Listener> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()));
+    let named = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
+    };
     // A server that was killed leaves its socket's file behind. One that still answers is somebody else's.
-    if let Err(error) = UnixStream::connect(path).await
+    if is_socket(path)
+        && let Err(error) = UnixStream::connect(path).await
         && error.kind() == io::ErrorKind::ConnectionRefused
     {
         std::fs::remove_file(path).map_err(named)?;
     }
     let socket = UnixListener::bind(path).map_err(named)?;
     Ok(Listener { socket: Socket::Unix(socket, path.to_owned()), serves })
+}
+
+fn is_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
 /// The stream of one connection.
@@ -201,5 +213,51 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(toml: &str) -> Config {
+        Config::parse("test.toml", toml).expect("no problems")
+    }
+
+    #[test]
+    fn off_loopback_the_api_is_with_the_doors_only_if_it_is_said() {
+        for (toml, on_loopback, elsewhere) in [
+            ("", true, false),
+            ("listen.api = true", true, true),
+            ("listen.api = false", false, false),
+            ("[listen.api]\naddress = \"127.0.0.1:1\"", false, false),
+        ] {
+            let config = config(toml);
+            assert_eq!(Serves::doors(&config, true).api, on_loopback, "{toml}");
+            assert_eq!(Serves::doors(&config, false).api, elsewhere, "{toml}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_left_behind_is_replaced_one_in_use_is_not_and_ours_is_removed() {
+        let path = std::env::temp_dir().join(format!("trunkline-listener-{}.sock", std::process::id()));
+        let serves = Serves::api(true);
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("a path in the temporary folder"));
+        assert!(path.exists(), "left behind");
+        let ours = bind_unix(&path, serves).await.expect("what was left behind is replaced");
+        let second = bind_unix(&path, serves).await.expect_err("somebody listens there");
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+        drop(ours);
+        assert!(!path.exists(), "removed");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_socket_is_not_removed() {
+        let path = std::env::temp_dir().join(format!("trunkline-listener-{}.txt", std::process::id()));
+        std::fs::write(&path, "precious").expect("a file in the temporary folder");
+        let refused = bind_unix(&path, Serves::api(true)).await;
+        assert!(refused.is_err());
+        assert_eq!(std::fs::read_to_string(&path).expect("still there"), "precious");
+        std::fs::remove_file(&path).expect("still there");
     }
 }

@@ -124,15 +124,31 @@ impl Metrics {
         let mut registry = Registry::with_prefix("trunkline");
         let r = &mut registry;
         let metrics = Metrics {
-            connections: gauge(r, "connections", "Connections of every listener that are open now, HTTP ones included"),
-            accept_errors: counter(r, "accept_errors", "Connections that could not be accepted, most often for want of descriptors"),
-            rejected: family(r, "rejected", "Connections that were turned away before a handshake or request, by reason"),
+            connections: gauge(
+                r,
+                "connections",
+                "Connections of every listener that are open now, HTTP ones included",
+            ),
+            accept_errors: counter(
+                r,
+                "accept_errors",
+                "Connections that could not be accepted, most often for want of descriptors",
+            ),
+            rejected: family(
+                r,
+                "rejected",
+                "Connections that were turned away before a handshake or request, by reason",
+            ),
             handshakes: family(r, "handshakes", "Upgrades asked of the doors, by outcome"),
             http_answers: family(r, "http_answers", "Answers over plain HTTP, by status"),
             messages_in: counter(r, "messages_in", "Messages received from clients"),
             messages_out: counter(r, "messages_out", "Messages handed to clients' connections"),
             bytes_in: counter(r, "bytes_in", "Bytes of the messages received from clients, without framing"),
-            bytes_out: counter(r, "bytes_out", "Bytes of the messages handed to clients' connections, without framing"),
+            bytes_out: counter(
+                r,
+                "bytes_out",
+                "Bytes of the messages handed to clients' connections, without framing",
+            ),
             closes: family(r, "closes", "WebSocket connections that ended, by close code"),
             round_trip: round_trip(r),
             panics: counter(r, "panics", "Connections that ended because of a fault of ours"),
@@ -200,7 +216,14 @@ fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
 
 fn family<Labels>(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Counter>
 where
-    Labels: prometheus_client::encoding::EncodeLabelSet + Clone + Eq + std::hash::Hash + fmt::Debug + Send + Sync + 'static,
+    Labels: prometheus_client::encoding::EncodeLabelSet
+        + Clone
+        + Eq
+        + std::hash::Hash
+        + fmt::Debug
+        + Send
+        + Sync
+        + 'static,
 {
     let family = Family::<Labels, Counter>::default();
     registry.register(name, help, family.clone());
@@ -258,9 +281,19 @@ impl Collector for Hub {
         for (name, kind, help, read) in HUB {
             let value = read(&figures);
             match kind {
-                Kind::Total => encode_one(&mut encoder, name, help, &ConstCounter::new(u64::try_from(value).unwrap_or(u64::MAX)))?,
+                Kind::Total => encode_one(
+                    &mut encoder,
+                    name,
+                    help,
+                    &ConstCounter::new(u64::try_from(value).unwrap_or(u64::MAX)),
+                )?,
                 // Above 2^63 no gauge of ours can be: it is bytes or entries in memory.
-                Kind::Now => encode_one(&mut encoder, name, help, &ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)))?,
+                Kind::Now => encode_one(
+                    &mut encoder,
+                    name,
+                    help,
+                    &ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)),
+                )?,
             }
         }
         Ok(())
@@ -290,7 +323,9 @@ mod tests {
         metrics.http_answered(StatusCode::OK);
         metrics.closed(1000);
         let text = metrics.render();
-        let lines = |prefix: &'static str| text.lines().filter_map(move |line| line.strip_prefix(prefix)?.split_once(' '));
+        let lines = |prefix: &'static str| {
+            text.lines().filter_map(move |line| line.strip_prefix(prefix)?.split_once(' '))
+        };
         let counted: BTreeSet<(String, String, String)> = lines("# HELP ")
             .zip(lines("# TYPE "))
             .map(|((name, help), (_, kind))| {
@@ -318,7 +353,8 @@ mod tests {
             metrics.closed(code);
         }
         let text = metrics.render();
-        let series: Vec<&str> = text.lines().filter(|line| line.starts_with("trunkline_closes_total{")).collect();
+        let series: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("trunkline_closes_total{")).collect();
         assert_eq!(series.len(), 3, "{series:?}");
         assert!(series.contains(&"trunkline_closes_total{code=\"0\"} 3"), "{series:?}");
     }

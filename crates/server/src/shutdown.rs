@@ -34,7 +34,11 @@ pub struct Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Summary { told, closed, cut, took } = self;
-        write!(f, "stopped in {:.1} s: {told} peers told, {closed} connections closed, {cut} cut", took.as_secs_f64())
+        write!(
+            f,
+            "stopped in {:.1} s: {told} peers told, {closed} connections closed, {cut} cut",
+            took.as_secs_f64()
+        )
     }
 }
 

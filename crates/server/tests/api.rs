@@ -22,7 +22,8 @@ const ROUTES: &[(&str, &str)] = &[
 #[tokio::test]
 async fn every_route_asks_for_the_key_and_says_how() {
     let server = start().await;
-    let wrong = ["", "Authorization: Bearer wrong\r\n", "Authorization: Basic Og==\r\n", "Authorization: Bearer\r\n"];
+    let wrong =
+        ["", "Authorization: Bearer wrong\r\n", "Authorization: Basic Og==\r\n", "Authorization: Bearer\r\n"];
     let twice = format!("Authorization: Bearer {}\r\nAuthorization: Bearer {}\r\n", server.key, server.key);
     for (method, route) in ROUTES {
         for header in wrong.iter().copied().chain([twice.as_str()]) {
@@ -49,18 +50,27 @@ async fn what_is_published_gets_a_position_reaches_subscribers_and_stays_in_the_
     let server = start().await;
     let mut ann = Peer::connect(&server, "ann").await;
     ann.ok("subscribe", json!({"channel": "room:1"})).await;
-    let (status, first) = server.post("publish", &json!({"channel": "room:1", "data": {"text": "one"}})).await;
+    let (status, first) =
+        server.post("publish", &json!({"channel": "room:1", "data": {"text": "one"}})).await;
     assert_eq!((status, &first["offset"]), (200, &json!(1)), "{first}");
     let (_, second) = server.post("publish", &json!({"channel": "room:1", "data": "two"})).await;
     assert_eq!((&second["epoch"], &second["offset"]), (&first["epoch"], &json!(2)));
 
     let push = ann.push().await;
     assert_eq!(push["channel"], "room:1");
-    assert_eq!((&push["pub"]["offset"], &push["pub"]["data"]), (&json!(1), &json!({"text": "one"})), "{push}");
+    assert_eq!(
+        (&push["pub"]["offset"], &push["pub"]["data"]),
+        (&json!(1), &json!({"text": "one"})),
+        "{push}"
+    );
     assert_eq!(ann.push().await["pub"]["data"], "two");
 
     let (status, history) = server.get("history?channel=room:1").await;
-    assert_eq!((status, &history["offset"], &history["epoch"]), (200, &json!(2), &first["epoch"]), "{history}");
+    assert_eq!(
+        (status, &history["offset"], &history["epoch"]),
+        (200, &json!(2), &first["epoch"]),
+        "{history}"
+    );
     assert_eq!(offsets(&history), [1, 2]);
     let epoch = first["epoch"].as_str().expect("an epoch");
     let (_, since) = server.get(&format!("history?channel=room:1&since_epoch={epoch}&since_offset=1")).await;
@@ -93,7 +103,8 @@ async fn the_excluded_session_does_not_see_the_publication_and_others_do() {
 #[tokio::test]
 async fn a_broadcast_answers_for_each_channel_and_one_refusal_does_not_stop_the_others() {
     let server = start().await;
-    let (status, answer) = server.post("broadcast", &json!({"channels": ["room:1", "nowhere:1", "room:2"], "data": 1})).await;
+    let (status, answer) =
+        server.post("broadcast", &json!({"channels": ["room:1", "nowhere:1", "room:2"], "data": 1})).await;
     assert_eq!(status, 200);
     let results = answer["results"].as_array().expect("results");
     assert_eq!(results.len(), 3, "{answer}");
@@ -120,7 +131,11 @@ async fn presence_channels_and_sessions_show_who_is_where() {
     assert_eq!(presence["members"][0], json!({"user": "ann", "info": {"nick": "Ann"}, "sessions": 1}));
 
     let (_, channels) = server.get("channels").await;
-    assert_eq!(channels["channels"][0], json!({"channel": "room:1", "subscribers": 2, "users": 2}), "{channels}");
+    assert_eq!(
+        channels["channels"][0],
+        json!({"channel": "room:1", "subscribers": 2, "users": 2}),
+        "{channels}"
+    );
     let (_, narrowed) = server.get("channels?prefix=room:2").await;
     assert_eq!(narrowed["channels"].as_array().map(Vec::len), Some(1), "{narrowed}");
 
@@ -128,9 +143,15 @@ async fn presence_channels_and_sessions_show_who_is_where() {
     assert_eq!(all["sessions"].as_array().map(Vec::len), Some(2), "{all}");
     let (_, bobs) = server.get("sessions?user=bob").await;
     let session = &bobs["sessions"][0];
-    assert_eq!((&session["user"], &session["door"], &session["address"]), (&json!("bob"), &json!("websocket"), &json!("127.0.0.1")));
+    assert_eq!(
+        (&session["user"], &session["door"], &session["address"]),
+        (&json!("bob"), &json!("websocket"), &json!("127.0.0.1"))
+    );
     assert_eq!(session["channels"], json!(["room:1", "room:2"]));
-    assert!(session["since"].as_u64().is_some_and(|since| since > 1_600_000_000_000), "milliseconds: {session}");
+    assert!(
+        session["since"].as_u64().is_some_and(|since| since > 1_600_000_000_000),
+        "milliseconds: {session}"
+    );
 }
 
 #[tokio::test]
@@ -138,7 +159,10 @@ async fn the_node_says_what_it_is_and_that_it_runs() {
     let server = start_with("node.name = \"left\"").await;
     let (status, node) = server.get("node").await;
     assert_eq!(status, 200);
-    assert_eq!((&node["node"], &node["state"], &node["version"]), (&json!("left"), &json!("running"), &json!(env!("CARGO_PKG_VERSION"))));
+    assert_eq!(
+        (&node["node"], &node["state"], &node["version"]),
+        (&json!("left"), &json!("running"), &json!(env!("CARGO_PKG_VERSION")))
+    );
 }
 
 #[tokio::test]
@@ -162,7 +186,11 @@ async fn what_cannot_be_read_is_answered_with_a_problem_that_names_the_rule() {
         let answer = post(address, "/api/v1/publish", Some(key), body).await;
         let shown = &body[..body.len().min(80)];
         is_problem(&answer.json(), 400, "bad_request");
-        assert_eq!((answer.status, answer.header("content-type")), (400, Some("application/problem+json")), "{shown}");
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (400, Some("application/problem+json")),
+            "{shown}"
+        );
         assert!(answer.body.contains(detail), "{shown}: {}", answer.body);
     }
     let not_utf8 = ask_bytes(&server, b"{\"channel\":\"room:1\",\"data\":\"\xff\"}").await;
@@ -188,7 +216,10 @@ async fn other_mistakes_have_their_own_status() {
     let server = start_with("limits.request_bytes = \"64 KiB\"").await;
     let key = format!("Authorization: Bearer {}\r\n", server.key);
     let request = |method: &str, path: &str, more: &str, body: &str| {
-        format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{key}{more}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+        format!(
+            "{method} {path} HTTP/1.1\r\nHost: a\r\n{key}{more}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
     };
     let json = "Content-Type: application/json\r\n";
     let large = format!(r#"{{"channel":"room:1","data":"{}"}}"#, "x".repeat(70_000));
@@ -200,7 +231,11 @@ async fn other_mistakes_have_their_own_status() {
         (request("POST", "/api/v1/publish", "Content-Type: text/plain\r\n", "{}"), 415, "bad_request"),
         (request("POST", "/api/v1/publish", "", "{}"), 415, "bad_request"),
         (request("POST", "/api/v1/publish", json, &large), 413, "too_large"),
-        (request("POST", "/api/v1/publish", json, r#"{"channel":"nowhere:1","data":1}"#), 404, "unknown_channel"),
+        (
+            request("POST", "/api/v1/publish", json, r#"{"channel":"nowhere:1","data":1}"#),
+            404,
+            "unknown_channel",
+        ),
         (request("GET", "/api/v1/presence", "", ""), 400, "bad_request"),
         (request("GET", "/api/v1/history?channel=room:1&since_offset=1", "", ""), 400, "bad_request"),
         (request("GET", "/api/v1/channels?prefx=room", "", ""), 400, "bad_request"),
@@ -220,9 +255,26 @@ async fn other_mistakes_have_their_own_status() {
 }
 
 #[tokio::test]
+async fn a_body_that_does_not_arrive_is_answered_408_and_not_waited_for() {
+    use tokio::io::AsyncWriteExt;
+    let server = start_with("limits.head_timeout_s = 0.3").await;
+    let mut stream = support::raw::dial(server.address).await;
+    let head = format!(
+        "POST /api/v1/publish HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        server.key
+    );
+    stream.write_all(head.as_bytes()).await.expect("the server reads");
+    let answer = support::raw::read_answer(&mut stream).await;
+    assert_eq!(answer.status, 408);
+    is_problem(&answer.json(), 408, "bad_request");
+}
+
+#[tokio::test]
 async fn data_over_the_limit_of_a_publication_is_too_large_for_the_api_too() {
     let server = start().await;
-    let (status, problem) = server.post("publish", &json!({"channel": "room:1", "data": "x".repeat(65_536)})).await;
+    let (status, problem) =
+        server.post("publish", &json!({"channel": "room:1", "data": "x".repeat(65_536)})).await;
     assert_eq!(status, 413, "{problem}");
     is_problem(&problem, 413, "too_large");
 }
@@ -231,7 +283,9 @@ async fn data_over_the_limit_of_a_publication_is_too_large_for_the_api_too() {
 async fn health_and_metrics_need_no_key_on_loopback_and_the_metrics_count() {
     let server = start().await;
     for path in ["/healthz", "/readyz"] {
-        let answer = ask(server.address, &format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
+        let answer =
+            ask(server.address, &format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+                .await;
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(answer.header("trunkline"), Some(env!("CARGO_PKG_VERSION")));
     }
@@ -257,14 +311,25 @@ async fn health_and_metrics_need_no_key_on_loopback_and_the_metrics_count() {
 
 #[tokio::test]
 async fn an_api_of_its_own_is_not_with_the_doors_and_the_doors_are_not_with_it() {
-    let toml = "[listen]\naddress = \"127.0.0.1:0\"\n[listen.api]\naddress = \"127.0.0.1:0\"\n[api]\nkey = \"k\"";
+    let toml =
+        "[listen]\naddress = \"127.0.0.1:0\"\n[listen.api]\naddress = \"127.0.0.1:0\"\n[api]\nkey = \"k\"";
     let config = trunkline_server::Config::parse("test.toml", toml).expect("no problems");
     let server = trunkline_server::Server::new(config).expect("no problems");
     let listeners = server.bind().await.expect("free ports");
     let [doors, api] = [0, 1].map(|index| listeners[index].local_addr().expect("TCP"));
     let running = tokio::spawn(server.run(listeners, std::future::pending()));
-    for (address, path, status) in [(doors, "/healthz", 404), (doors, "/api/v1/node", 404), (doors, "/connect", 400), (api, "/healthz", 200), (api, "/connect", 404), (api, "/", 404), (doors, "/", 200)] {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer k\r\nConnection: close\r\n\r\n");
+    for (address, path, status) in [
+        (doors, "/healthz", 404),
+        (doors, "/api/v1/node", 404),
+        (doors, "/connect", 400),
+        (api, "/healthz", 200),
+        (api, "/connect", 404),
+        (api, "/", 404),
+        (doors, "/", 200),
+    ] {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer k\r\nConnection: close\r\n\r\n"
+        );
         assert_eq!(ask(address, &request).await.status, status, "{address} {path}");
     }
     running.abort();

@@ -11,7 +11,10 @@ async fn get(server: &Running, path: &str, host: &str) -> Answer {
 }
 
 async fn ticket(server: &Running, host: &str, more: &str, body: &str) -> Answer {
-    let head = format!("POST /dev/ticket HTTP/1.1\r\nHost: {host}\r\n{more}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let head = format!(
+        "POST /dev/ticket HTTP/1.1\r\nHost: {host}\r\n{more}Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
     ask(server.address, &(head + body)).await
 }
 
@@ -24,7 +27,11 @@ async fn the_page_and_all_it_names_are_served_with_their_types_and_a_strict_poli
     let page = get(&server, "/", "localhost").await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     let mut paths = vec!["/".to_owned()];
-    for part in page.body.split(['"']).filter(|part| part.ends_with(".js") || part.ends_with(".css") || part.ends_with(".svg")) {
+    for part in page
+        .body
+        .split(['"'])
+        .filter(|part| part.ends_with(".js") || part.ends_with(".css") || part.ends_with(".svg"))
+    {
         paths.push(format!("/{part}"));
     }
     assert!(paths.len() > 3, "{paths:?}");
@@ -45,7 +52,11 @@ async fn every_module_that_a_script_imports_is_served() {
     let mut done = Vec::new();
     while let Some(name) = todo.pop() {
         let script = get(&server, &format!("/{name}"), "localhost").await;
-        assert_eq!((script.status, script.header("content-type")), (200, Some("text/javascript; charset=utf-8")), "{name}");
+        assert_eq!(
+            (script.status, script.header("content-type")),
+            (200, Some("text/javascript; charset=utf-8")),
+            "{name}"
+        );
         let quoted = script.body.split(['\'', '"']).map(|part| part.trim_start_matches("./"));
         for part in quoted.filter(|part| part.ends_with(".js")).map(str::to_owned) {
             if part != name && !done.contains(&part) && !todo.contains(&part) {
@@ -71,7 +82,8 @@ async fn a_page_of_this_origin_gets_a_ticket_that_works() {
 #[tokio::test]
 async fn a_name_of_the_web_that_resolves_here_gets_nothing() {
     let server = start().await;
-    for host in ["evil.example", "evil.example:8101", "127.0.0.1.evil.example", "localhost.evil.example", ""] {
+    for host in ["evil.example", "evil.example:8101", "127.0.0.1.evil.example", "localhost.evil.example", ""]
+    {
         assert_eq!(get(&server, "/", host).await.status, 403, "{host}");
         assert_eq!(get(&server, "/app.js", host).await.status, 403, "{host}");
         assert_eq!(ticket(&server, host, JSON, ANN).await.status, 403, "{host}");

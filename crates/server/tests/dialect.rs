@@ -79,7 +79,10 @@ async fn data_over_the_limit_is_too_large_and_the_connection_lives() {
     let server = start_with("limits.publication_bytes = 1000").await;
     let mut ann = Peer::connect(&server, "ann").await;
     ann.ok("publish", json!({"channel": "room:1", "data": "x".repeat(998)})).await;
-    assert_eq!(ann.refused("publish", json!({"channel": "room:1", "data": "x".repeat(999)})).await, "too_large");
+    assert_eq!(
+        ann.refused("publish", json!({"channel": "room:1", "data": "x".repeat(999)})).await,
+        "too_large"
+    );
     ann.ok("ping", json!({})).await;
 }
 

@@ -60,11 +60,18 @@ async fn options_without_an_upgrade_is_answered_426_and_told_what_to_upgrade_to(
 async fn an_upgrade_to_what_is_not_served_is_answered_400_and_told_what_is() {
     let server = start().await;
     for token in ["h2c", "stream", "trunk/1", "hub-lines", "h2c, stream", "websocketx"] {
-        let answer = ask_both_ways(&server, &get(&server, "/connect", &format!("Upgrade: {token}\r\nConnection: Upgrade\r\n"))).await;
+        let answer = ask_both_ways(
+            &server,
+            &get(&server, "/connect", &format!("Upgrade: {token}\r\nConnection: Upgrade\r\n")),
+        )
+        .await;
         assert_eq!(answer.status, 400, "{token}");
         assert!(answer.body.contains("served is: websocket"), "{token}: {}", answer.body);
     }
-    let options = format!("OPTIONS / HTTP/1.1\r\nHost: {}\r\nUpgrade: hub-lines\r\nConnection: Upgrade\r\n\r\n", server.address);
+    let options = format!(
+        "OPTIONS / HTTP/1.1\r\nHost: {}\r\nUpgrade: hub-lines\r\nConnection: Upgrade\r\n\r\n",
+        server.address
+    );
     assert_eq!(ask_both_ways(&server, &options).await.status, 400);
 }
 
@@ -72,8 +79,14 @@ async fn an_upgrade_to_what_is_not_served_is_answered_400_and_told_what_is() {
 async fn a_websocket_of_another_or_no_version_is_answered_426_and_told_13() {
     let server = start().await;
     let head = format!("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\n");
-    let old_draft = "Upgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 3 4\r\n";
-    for more in [head.clone(), format!("{head}Sec-WebSocket-Version: 8\r\n"), format!("{head}Sec-WebSocket-Version: 14\r\n"), old_draft.into()] {
+    let old_draft =
+        "Upgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 3 4\r\n";
+    for more in [
+        head.clone(),
+        format!("{head}Sec-WebSocket-Version: 8\r\n"),
+        format!("{head}Sec-WebSocket-Version: 14\r\n"),
+        old_draft.into(),
+    ] {
         let answer = ask_both_ways(&server, &get(&server, "/connect", &more)).await;
         assert_eq!(answer.status, 426, "{more}");
         assert_eq!(answer.header("sec-websocket-version"), Some("13"));
@@ -90,9 +103,21 @@ async fn any_other_broken_rule_is_answered_400_and_named() {
         (good.replace(&format!("Sec-WebSocket-Key: {KEY}\r\n"), ""), "Sec-WebSocket-Key"),
         (good.replace(KEY, "c2hvcnQ="), "Sec-WebSocket-Key"),
         (good.replace("Connection: Upgrade\r\n", "Connection: close\r\n"), "Connection"),
-        (good.replace("Sec-WebSocket-Version: 13\r\n", "Sec-WebSocket-Version: 13\r\nContent-Length: 5\r\n"), "body"),
+        (
+            good.replace(
+                "Sec-WebSocket-Version: 13\r\n",
+                "Sec-WebSocket-Version: 13\r\nContent-Length: 5\r\n",
+            ),
+            "body",
+        ),
         (good.replace("GET /connect", "OPTIONS /connect"), "method"),
-        (good.replace("Sec-WebSocket-Version: 13\r\n", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: a,,b c\r\n"), "Sec-WebSocket-Protocol"),
+        (
+            good.replace(
+                "Sec-WebSocket-Version: 13\r\n",
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: a,,b c\r\n",
+            ),
+            "Sec-WebSocket-Protocol",
+        ),
     ];
     for (request, rule) in broken {
         let answer = ask_both_ways(&server, &request).await;
@@ -124,7 +149,8 @@ async fn subprotocols_that_are_not_spoken_are_answered_400_and_told_ours() {
 #[tokio::test]
 async fn a_good_upgrade_is_answered_101_and_the_subprotocol_only_if_it_was_offered() {
     let server = start().await;
-    for (offer, chosen) in [("", None), ("Sec-WebSocket-Protocol: mqtt, hub.json.1\r\n", Some("hub.json.1"))] {
+    for (offer, chosen) in [("", None), ("Sec-WebSocket-Protocol: mqtt, hub.json.1\r\n", Some("hub.json.1"))]
+    {
         for healthz_first in [false, true] {
             let mut stream = dial(server.address).await;
             if healthz_first {
@@ -132,7 +158,10 @@ async fn a_good_upgrade_is_answered_101_and_the_subprotocol_only_if_it_was_offer
                 stream.write_all(healthz.as_bytes()).await.expect("the server reads");
                 assert_eq!(read_answer(&mut stream).await.status, 200);
             }
-            stream.write_all(upgrade(server.address, "/connect", offer).as_bytes()).await.expect("the server reads");
+            stream
+                .write_all(upgrade(server.address, "/connect", offer).as_bytes())
+                .await
+                .expect("the server reads");
             let answer = read_answer(&mut stream).await;
             assert_eq!(answer.status, 101, "{answer:?}");
             assert_eq!(answer.header("sec-websocket-accept"), Some(ACCEPT));
@@ -170,4 +199,20 @@ async fn expect_continue_is_answered_before_the_101() {
     stream.write_all(request.as_bytes()).await.expect("the server reads");
     assert_eq!(read_answer(&mut stream).await.status, 100);
     assert_eq!(read_answer(&mut stream).await.status, 101);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_socket_is_a_way_in_and_its_peers_have_no_address() {
+    let path = std::env::temp_dir().join(format!("trunkline-door-{}.sock", std::process::id()));
+    let toml = format!("[listen]\naddress = \"127.0.0.1:0\"\nunix = {path:?}");
+    let server = support::start_with(&toml).await;
+    let ticket = server.ticket("ann").await;
+    let url = format!("ws://localhost/connect?ticket={ticket}");
+    let connector = trunkline_net::Connector::default().subprotocol("hub.json.1");
+    let mut socket = connector.connect_unix(&path, &url).await.expect("the door opens");
+    let connected = support::within(socket.recv()).await.expect("a push").expect("no error");
+    assert!(connected.as_text().is_some_and(|text| text.starts_with(r#"{"connected":"#)));
+    let (_, sessions) = server.get("sessions?user=ann").await;
+    assert!(sessions["sessions"][0]["address"].is_null(), "{sessions}");
 }

@@ -12,7 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 #[tokio::test]
 async fn a_refused_upgrade_ends_the_connection_and_nothing_behind_it_is_read_as_a_request() {
     let server = start().await;
-    let smuggled = format!("POST /api/v1/publish HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", server.address);
+    let smuggled =
+        format!("POST /api/v1/publish HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", server.address);
     let refused = [
         upgrade(server.address, "/connect", "Origin: https://evil.example\r\n"),
         upgrade(server.address, "/connect", "").replace("Version: 13", "Version: 8"),
@@ -21,7 +22,10 @@ async fn a_refused_upgrade_ends_the_connection_and_nothing_behind_it_is_read_as_
     for request in refused {
         for first in ["", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
             let mut stream = dial(server.address).await;
-            stream.write_all(format!("{first}{request}{smuggled}").as_bytes()).await.expect("the server reads");
+            stream
+                .write_all(format!("{first}{request}{smuggled}").as_bytes())
+                .await
+                .expect("the server reads");
             if !first.is_empty() {
                 assert_eq!(read_answer(&mut stream).await.status, 200);
             }
@@ -36,7 +40,11 @@ async fn a_refused_upgrade_ends_the_connection_and_nothing_behind_it_is_read_as_
 #[tokio::test]
 async fn a_body_on_an_upgrade_is_refused_however_it_is_announced() {
     let server = start().await;
-    for body in ["Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n", "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"] {
+    for body in [
+        "Content-Length: 4\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+    ] {
         let mut stream = dial(server.address).await;
         let request = upgrade(server.address, "/connect", body) + "GET ";
         stream.write_all(request.as_bytes()).await.expect("the server reads");
@@ -83,7 +91,10 @@ async fn a_head_that_trickles_in_has_one_deadline_for_all_of_it() {
     };
     let answer = tokio::select! { answer = answer => answer, () = trickle => String::new() };
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
-    eventually("the slow head is counted", || async { server.metric("trunkline_rejected_total").await >= 1.0 }).await;
+    eventually("the slow head is counted", || async {
+        server.metric("trunkline_rejected_total").await >= 1.0
+    })
+    .await;
 }
 
 #[tokio::test]

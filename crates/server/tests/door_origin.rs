@@ -87,7 +87,8 @@ async fn two_origins_are_refused_and_none_is_no_browser() {
 async fn a_cookie_is_no_credential() {
     let server = start().await;
     let session = support::peer::Peer::connect(&server, "ann").await.session();
-    let connector = trunkline_net::Connector::default().header("Cookie", &format!("ticket={session}; session={session}"));
+    let connector =
+        trunkline_net::Connector::default().header("Cookie", &format!("ticket={session}; session={session}"));
     let mut socket = support::peer::knock_with(&server, &connector, "").await;
     socket.send(r#"{"id":1,"presence":{"channel":"room:1"}}"#).await.expect("open");
     let reply = support::peer::read(&mut socket).await.expect("a reply");

@@ -108,14 +108,18 @@ async fn a_client_that_does_not_heed_the_rate_limit_is_4429() {
 
 #[tokio::test]
 async fn a_slow_reader_where_the_namespace_says_disconnect_is_4428() {
-    let server = start_with("limits.outbox_bytes = \"64 KiB\"\n[namespaces.strict]\nslow_reader = \"disconnect\"\n").await;
+    let server =
+        start_with("limits.outbox_bytes = \"64 KiB\"\n[namespaces.strict]\nslow_reader = \"disconnect\"\n")
+            .await;
     let mut ann = Peer::connect(&server, "ann").await;
     ann.ok("subscribe", json!({"channel": "strict:1"})).await;
     let data = "x".repeat(60_000);
     // Nobody reads while this goes on; the kernel and the socket's buffer take the first megabytes.
     for _ in 0..400 {
         server.post("publish", &json!({"channel": "strict:1", "data": data})).await;
-        if server.metric("trunkline_links").await < 1.0 || server.get("sessions?user=ann").await.1["sessions"][0]["attached"] == false {
+        if server.metric("trunkline_links").await < 1.0
+            || server.get("sessions?user=ann").await.1["sessions"][0]["attached"] == false
+        {
             break;
         }
     }
@@ -136,7 +140,10 @@ async fn a_message_over_the_limit_is_1009_and_what_breaks_the_protocol_is_1002()
     assert_eq!(closed.code, 1009, "{closed}");
 
     let mut stream = raw::dial(server.address).await;
-    stream.write_all(raw::upgrade(server.address, "/connect", "").as_bytes()).await.expect("the server reads");
+    stream
+        .write_all(raw::upgrade(server.address, "/connect", "").as_bytes())
+        .await
+        .expect("the server reads");
     assert_eq!(raw::read_answer(&mut stream).await.status, 101);
     stream.write_all(&[0x81, 0x02, b'h', b'i']).await.expect("the server reads");
     let (opcode, payload) = raw::read_frame(&mut stream).await;
@@ -159,5 +166,8 @@ async fn a_kick_reaches_a_client_that_does_not_read() {
     })
     .await;
     server.post("disconnect", &json!({"user": "ann"})).await;
-    support::eventually("the session has lost its link", || async { server.metric("trunkline_links").await < 1.0 }).await;
+    support::eventually("the session has lost its link", || async {
+        server.metric("trunkline_links").await < 1.0
+    })
+    .await;
 }

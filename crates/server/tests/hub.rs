@@ -21,7 +21,11 @@ async fn each_subscriber_sees_each_publication_once_and_in_order() {
     let mut bob = Peer::connect(&server, "bob").await;
     for peer in [&mut ann, &mut bob] {
         let subscribed = peer.ok("subscribe", room()).await;
-        assert_eq!((&subscribed["offset"], &subscribed["recovered"]), (&json!(0), &json!(false)), "{subscribed}");
+        assert_eq!(
+            (&subscribed["offset"], &subscribed["recovered"]),
+            (&json!(0), &json!(false)),
+            "{subscribed}"
+        );
     }
     for number in 1..=50 {
         assert_eq!(publish(&mut ann, number).await["offset"], number);
@@ -30,7 +34,11 @@ async fn each_subscriber_sees_each_publication_once_and_in_order() {
         for number in 1..=50 {
             let push = peer.push().await;
             assert_eq!(push["channel"], "room:1");
-            assert_eq!((&push["pub"]["offset"], &push["pub"]["data"]), (&json!(number), &json!(number)), "{push}");
+            assert_eq!(
+                (&push["pub"]["offset"], &push["pub"]["data"]),
+                (&json!(number), &json!(number)),
+                "{push}"
+            );
             assert_eq!(push["pub"]["user"], "ann");
             assert!(push["pub"]["at"].is_u64());
         }
@@ -67,7 +75,12 @@ async fn who_comes_back_with_its_position_gets_what_it_missed_in_the_reply() {
     let since = json!({"epoch": seen["epoch"], "offset": seen["offset"]});
     let back = ann.ok("subscribe", json!({"channel": "room:1", "since": since})).await;
     assert_eq!(back["recovered"], true, "{back}");
-    let missed: Vec<_> = back["publications"].as_array().expect("publications").iter().map(|one| one["data"].clone()).collect();
+    let missed: Vec<_> = back["publications"]
+        .as_array()
+        .expect("publications")
+        .iter()
+        .map(|one| one["data"].clone())
+        .collect();
     assert_eq!(missed, [2, 3, 4]);
     publish(&mut bob, 5).await;
     assert_eq!(ann.push().await["pub"]["offset"], 5, "and then it goes on");
@@ -81,7 +94,9 @@ async fn another_epoch_or_a_position_out_of_history_is_not_recovered() {
     for number in 2..=10 {
         publish(&mut ann, number).await;
     }
-    for since in [json!({"epoch": "of-another-life", "offset": 9}), json!({"epoch": first["epoch"], "offset": 1})] {
+    for since in
+        [json!({"epoch": "of-another-life", "offset": 9}), json!({"epoch": first["epoch"], "offset": 1})]
+    {
         let mut bob = Peer::connect(&server, "bob").await;
         let reply = bob.ok("subscribe", json!({"channel": "room:1", "since": since})).await;
         assert_eq!(reply["recovered"], false, "{reply}");
@@ -98,7 +113,12 @@ async fn history_is_given_in_either_direction_from_a_position() {
         publish(&mut ann, number).await;
     }
     let offsets = |reply: &Value| -> Vec<u64> {
-        reply["publications"].as_array().expect("publications").iter().filter_map(|one| one["offset"].as_u64()).collect()
+        reply["publications"]
+            .as_array()
+            .expect("publications")
+            .iter()
+            .filter_map(|one| one["offset"].as_u64())
+            .collect()
     };
     let since = json!({"epoch": first["epoch"], "offset": 2});
     let forwards = ann.ok("history", json!({"channel": "room:1", "since": since, "limit": 2})).await;
@@ -118,18 +138,28 @@ async fn presence_shows_members_once_and_tells_of_joins_and_leaves() {
     let ticket = server.mint(&json!({"user": "bob", "info": {"nick": "B"}})).await;
     let mut bob = Peer::with_query(&server, &format!("?ticket={ticket}")).await;
     bob.ok("subscribe", room()).await;
-    assert_eq!(ann.push().await, json!({"channel": "room:1", "join": {"user": "bob", "info": {"nick": "B"}}}));
+    assert_eq!(
+        ann.push().await,
+        json!({"channel": "room:1", "join": {"user": "bob", "info": {"nick": "B"}}})
+    );
     let mut also_bob = Peer::connect(&server, "bob").await;
     also_bob.ok("subscribe", room()).await;
     let presence = ann.ok("presence", room()).await;
     assert_eq!(presence["count"], 2, "{presence}");
-    let of_bob = presence["members"].as_array().and_then(|all| all.iter().find(|one| one["user"] == "bob")).expect("bob");
+    let of_bob = presence["members"]
+        .as_array()
+        .and_then(|all| all.iter().find(|one| one["user"] == "bob"))
+        .expect("bob");
     assert_eq!(of_bob["sessions"], 2, "{presence}");
 
     bob.ok("unsubscribe", room()).await;
     assert_eq!(ann.ok("presence", room()).await["count"], 2, "one session of his is still there");
     also_bob.ok("unsubscribe", room()).await;
-    assert_eq!(ann.push().await, json!({"channel": "room:1", "leave": {"user": "bob"}}), "one join, one leave");
+    assert_eq!(
+        ann.push().await,
+        json!({"channel": "room:1", "leave": {"user": "bob"}}),
+        "one join, one leave"
+    );
 }
 
 #[tokio::test]

@@ -50,10 +50,16 @@ async fn while_it_stops_it_is_not_ready_and_takes_no_new_clients() {
     assert_eq!(read_answer(&mut held).await.status, 101);
     // A request that is under way when the stop begins is answered.
     let mut asking = dial(server.address).await;
-    asking.write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\nGET /readyz HTTP/1.1\r\n").await.expect("the server reads");
+    asking
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\nGET /readyz HTTP/1.1\r\n")
+        .await
+        .expect("the server reads");
     assert_eq!(read_answer(&mut asking).await.status, 200);
     let mut upgrading = dial(server.address).await;
-    upgrading.write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\nGET /connect HTTP/1.1\r\n").await.expect("the server reads");
+    upgrading
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\nGET /connect HTTP/1.1\r\n")
+        .await
+        .expect("the server reads");
     assert_eq!(read_answer(&mut upgrading).await.status, 200);
     server.begin_stop();
     let (goodbye, _) = support::raw::read_frame(&mut held).await;

@@ -133,7 +133,8 @@ async fn a_ticket_for_another_address_is_refused_and_spent() {
         }
     }
     let (_, sessions) = server.get("sessions?user=ann").await;
-    let addresses: Vec<_> = sessions["sessions"].as_array().expect("sessions").iter().map(|one| one["address"].clone()).collect();
+    let addresses: Vec<_> =
+        sessions["sessions"].as_array().expect("sessions").iter().map(|one| one["address"].clone()).collect();
     assert!(addresses.contains(&json!("192.0.2.1")), "an adopted address is the client's: {addresses:?}");
 }
 

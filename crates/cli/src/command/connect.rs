@@ -139,7 +139,7 @@ struct Heard {
     shown: Result<(), Failure>,
 }
 
-/// Shows each message until the connection has ended.
+/// Shows each message until the connection has ended. A slow stdout slows the remote down: nothing is kept for it here.
 async fn listen(receiver: &mut Receiver<Dialled>, screen: &mut Screen, between: &Between) -> Heard {
     let mut heard = Heard { error: None, shown: Ok(()) };
     let mut showing = true;

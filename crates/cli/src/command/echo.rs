@@ -65,11 +65,18 @@ fn acceptor(max_message: usize) -> Acceptor {
 
 /// Accepts for ever: a failure of one connection, or of the moment, is not the end.
 async fn accept_all(listener: &TcpListener, acceptor: Acceptor, stop: Stop) {
+    let mut failing = false;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(open(stream, acceptor.clone(), stop.clone()))),
+            Ok((stream, _)) => {
+                failing = false;
+                tokio::spawn(open(stream, acceptor.clone(), stop.clone()));
+            }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection, trying again");
+                // Once is enough: it may fail for minutes.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "cannot accept a connection, trying again");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -91,8 +98,7 @@ async fn open(stream: TcpStream, acceptor: Acceptor, mut stop: Stop) {
 }
 
 /// The whole life of an open connection.
-///
-/// Not an `async fn`: that would hold its arguments twice, as given and as used, for all of that life.
+#[expect(clippy::manual_async_fn, reason = "an async fn holds its arguments twice, as given and as used")]
 fn serve(mut socket: WebSocket<TcpStream>, mut stop: Stop) -> impl Future<Output = ()> + Send {
     async move {
         let result = tokio::select! {

@@ -13,8 +13,8 @@ use crate::output;
 use crate::signals::Signals;
 use crate::stdin;
 
-/// Between two attempts at a line that the hub says to retry: doubled from the first to the last. The hub's default
-/// rate is 100 commands a second, so the first is the time in which it takes two more.
+/// Between two attempts at a line that the hub says to retry, doubled from the first to the last: a rate of 50 a second
+/// is kept up with, and a broker that is down is not asked all the time.
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
 const PAUSE_LAST: Duration = Duration::from_secs(2);
 

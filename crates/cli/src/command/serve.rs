@@ -15,7 +15,10 @@ pub(crate) async fn run(args: Serve) -> Outcome {
     let file = settings::file(args.config);
     let config = match settings::load(file.as_deref(), &args.listen) {
         Ok(config) => config,
-        Err(problems) => return Err(Failure::new(settings::exit(&problems), problems)),
+        Err(problems) => {
+            let words = format!("cannot serve with this configuration:\n{problems}");
+            return Err(Failure::new(settings::exit(&problems), words));
+        }
     };
     if let Some(file) = &file {
         tracing::info!(file = %file.display(), "configured by file");

@@ -65,6 +65,20 @@ fn sigterm_closes_every_connection_with_1001_and_ends_cleanly() {
 }
 
 #[test]
+fn out_of_descriptors_it_waits_until_there_are_some_again() {
+    let mut shell = std::process::Command::new("sh");
+    let script = "ulimit -n 24; exec \"$0\" echo --listen 127.0.0.1:0";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_trunkline")]);
+    let (echo, port) = Running::server(shell);
+    let connect = || std::net::TcpStream::connect(("127.0.0.1", port)).expect("the backlog has room");
+    let many: Vec<_> = (0..40).map(|_| connect()).collect();
+    echo.err.line(|line| line.contains("cannot accept a connection"));
+    drop(many);
+    let done = run(&["connect", &format!("ws://127.0.0.1:{port}/")], "still here\n");
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "still here\n"), "{}", done.err);
+}
+
+#[test]
 fn an_address_that_is_taken_is_named() {
     let (_echo, url) = Running::echo(&[]);
     let address = url.trim_start_matches("ws://").trim_end_matches('/');

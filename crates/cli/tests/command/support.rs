@@ -20,17 +20,34 @@ pub(crate) fn trunkline(args: &[&str]) -> Command {
     {
         command.env_remove(name);
     }
-    command.args(args).current_dir(folder());
+    let empty = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-configuration");
+    std::fs::create_dir_all(&empty).expect("a folder for all tests");
+    command.args(args).current_dir(empty);
     command
 }
 
-/// A folder of this call's own.
-pub(crate) fn folder() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("cli-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::create_dir_all(&path).expect("a folder for this test");
-    path
+/// A folder with one file in it, removed when this is dropped.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn with(file: &str, text: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("cli-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir(&path).expect("a folder for this test");
+        std::fs::write(path.join(file), text).expect("a file in it");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Runs a command to its end.
@@ -76,8 +93,10 @@ impl Running {
     /// A server, once it listens: `echo` or `serve`.
     pub(crate) fn server(command: Command) -> (Self, u16) {
         let running = Self::start(command);
-        let line = running.out.line(|line| line.starts_with("listening on "));
-        let port = line.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port at its end");
+        let lines = running.out.find(1, |line| line.starts_with("listening on "));
+        let lines =
+            lines.unwrap_or_else(|_| panic!("it does not listen; it says:\n{}", running.err.so_far()));
+        let port = lines[0].rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port at its end");
         (running, port)
     }
 
@@ -169,6 +188,13 @@ impl Output {
 
     /// The first `count` lines that are `wanted`, waiting for them.
     pub(crate) fn lines(&self, count: usize, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        self.find(count, wanted).unwrap_or_else(|found| {
+            panic!("{} of {count} lines wanted on {}, which says:\n{}", found.len(), self.name, self.so_far())
+        })
+    }
+
+    /// As [`lines`](Self::lines); fewer are an error.
+    fn find(&self, count: usize, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, Vec<String>> {
         let found = |seen: &Seen| -> Vec<String> {
             seen.lines.iter().filter(|line| wanted(line)).take(count).cloned().collect()
         };
@@ -178,10 +204,7 @@ impl Output {
         let (seen, _) =
             changed.wait_timeout_while(guard, PATIENCE, unfinished).expect("nobody panics with it");
         let found = found(&seen);
-        let (name, all) = (self.name, seen.lines.join("\n"));
-        drop(seen);
-        assert_eq!(found.len(), count, "lines wanted on {name}, which says:\n{all}");
-        found
+        if found.len() == count { Ok(found) } else { Err(found) }
     }
 
     /// What was printed up to now.

@@ -22,8 +22,9 @@ fn lines_are_edited_and_messages_appear_above_them() {
     terminal.shows("connected");
     terminal.shows("> ");
     terminal.types(&format!("wrld{CTRL_B}{CTRL_B}{CTRL_B}o\r"));
-    // The whole of a line of its own, with a fresh prompt behind it: this is the message, not what was typed.
-    terminal.shows("\r\x1b[Kworld\r\n> ");
+    // On a line of its own, without a prompt: this is the message, not what was typed.
+    terminal.shows("\nworld\n");
+    terminal.shows("> ");
     terminal.types(CTRL_D);
     terminal.shows("closed by us, answered with code 1000");
     assert_eq!(terminal.ends(), Some(0));
@@ -36,7 +37,8 @@ fn a_message_cannot_control_the_terminal() {
     terminal.shows("> ");
     // Ctrl-V takes the next key as it is.
     terminal.types("a\x16\x1b[2Jb\r");
-    terminal.shows("a\\u{1b}[2Jb\r\n> ");
+    terminal.shows("\na\\u{1b}[2Jb\n");
+    terminal.shows("> ");
     terminal.types(CTRL_D);
     assert_eq!(terminal.ends(), Some(0));
 }
@@ -50,7 +52,7 @@ fn a_remote_that_closes_while_a_line_is_edited_leaves_the_terminal_as_it_was() {
     terminal.types("half a li");
     terminal.shows("half a li");
     echo.signal("TERM");
-    terminal.shows("\r\x1b[Kclosed by the remote with code 1001");
+    terminal.shows("\nclosed by the remote with code 1001");
     assert_eq!(terminal.ends(), Some(0));
 }
 
@@ -132,9 +134,12 @@ impl Drop for Terminal {
     }
 }
 
-/// The text without the sequences by which an update is shown at once and pasting is marked.
+/// The text without what is written around it, whenever rustyline has the time: marks for updates and pasting, erased
+/// rests of lines. Going back to the start of a line counts as a new one.
 fn plain(text: &str) -> String {
-    ["\x1b[?2026h", "\x1b[?2026l", "\x1b[?2004h", "\x1b[?2004l"]
+    ["\x1b[?2026h", "\x1b[?2026l", "\x1b[?2004h", "\x1b[?2004l", "\x1b[K"]
         .iter()
         .fold(text.to_owned(), |text, sequence| text.replace(sequence, ""))
+        .replace("\r\n", "\n")
+        .replace('\r', "\n")
 }

@@ -1,6 +1,6 @@
 //! What makes no sense ends with 2 before anything is tried; what is wrong with a configuration is told all at once.
 
-use crate::support::{finish, folder, run, trunkline};
+use crate::support::{Folder, finish, run, trunkline};
 
 #[test]
 fn usage_errors_end_with_2_and_say_why_on_stderr() {
@@ -13,7 +13,7 @@ fn usage_errors_end_with_2_and_say_why_on_stderr() {
         (&["connect", "ws://127.0.0.1:1/", "--header", "no colon"], "Name: value"),
         (&["connect", "ws://127.0.0.1:1/", "--header", "Sec-WebSocket-Key: x"], "sec-websocket-key"),
         (&["connect", "ws://127.0.0.1:1/", "--subprotocol", "a b"], "token"),
-        (&["connect", "ws://127.0.0.1:1/", "--wait", "-1"], "--wait"),
+        (&["connect", "ws://127.0.0.1:1/", "--wait", "soon"], "--wait"),
         (&["echo", "--listen", "somewhere"], "--listen"),
         (&["echo", "--max-message", "many"], "--max-message"),
         (&["ticket"], "--user"),
@@ -41,11 +41,10 @@ fn usage_errors_end_with_2_and_say_why_on_stderr() {
 
 #[test]
 fn check_names_every_problem_with_file_and_line() {
-    let folder = folder();
     let text = "[listen]\naddress = \"nowhere\"\nadress = \"127.0.0.1:1\"\n\n[limits]\nmessage_bytes = -1\n";
-    std::fs::write(folder.join("broken.toml"), text).expect("it can be written");
+    let folder = Folder::with("broken.toml", text);
     let mut command = trunkline(&["check", "--config", "broken.toml"]);
-    command.current_dir(&folder).env("TRUNKLINE_DEV", "perhaps");
+    command.current_dir(folder.path()).env("TRUNKLINE_DEV", "perhaps");
     let done = finish(command, "");
     assert_eq!((done.code, done.err.as_str()), (Some(1), ""));
     for place in ["broken.toml:2: ", "broken.toml:3: ", "broken.toml:6: ", "environment TRUNKLINE_DEV: "] {
@@ -57,11 +56,10 @@ fn check_names_every_problem_with_file_and_line() {
 
 #[test]
 fn check_and_serve_go_by_the_trunkline_toml_of_the_folder() {
-    let folder = folder();
-    std::fs::write(folder.join("trunkline.toml"), "[node]\nnmae = \"left\"\n").expect("it can be written");
+    let folder = Folder::with("trunkline.toml", "[node]\nnmae = \"left\"\n");
     for args in [&["check"][..], &["serve", "--listen", "127.0.0.1:0"]] {
         let mut command = trunkline(args);
-        command.current_dir(&folder);
+        command.current_dir(folder.path());
         let done = finish(command, "");
         assert_eq!(done.code, Some(1), "{args:?}");
         assert!((done.out + &done.err).contains("trunkline.toml:2: "), "{args:?}");
@@ -70,11 +68,10 @@ fn check_and_serve_go_by_the_trunkline_toml_of_the_folder() {
 
 #[test]
 fn check_of_a_sound_configuration_ends_with_0() {
-    let folder = folder();
     let text = "[listen]\naddress = \"127.0.0.1:0\"\n\n[namespaces.news]\npublish = \"nobody\"\n";
-    std::fs::write(folder.join("sound.toml"), text).expect("it can be written");
+    let folder = Folder::with("sound.toml", text);
     let mut command = trunkline(&["check"]);
-    command.current_dir(&folder).env("TRUNKLINE_CONFIG", "sound.toml").env("TRUNKLINE_LOG", "off");
+    command.current_dir(folder.path()).env("TRUNKLINE_CONFIG", "sound.toml").env("TRUNKLINE_LOG", "off");
     let done = finish(command, "");
     assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (Some(0), "no problems\n", ""));
 }

@@ -22,14 +22,20 @@ pub(super) fn check(config: &Config) -> Problems {
 fn listeners(config: &Config, problems: &mut Problems) {
     let listen = &config.listen;
     if listen.address.is_empty() && listen.unix.is_none() {
-        problems.push(config.source("listen.address"), "listen: there is neither an address nor a unix socket to listen on");
+        problems.push(
+            config.source("listen.address"),
+            "listen: there is neither an address nor a unix socket to listen on",
+        );
     }
     plaintext(config, "listen.address", "listen.tls", &listen.address, listen.tls, problems);
     let mut all = listen.address.clone();
     let mut paths: Vec<_> = listen.unix.iter().collect();
     if let Api::Apart(api) = &listen.api {
         if api.address.is_empty() && api.unix.is_none() {
-            problems.push(config.source("listen.api.tls"), "listen.api: there is neither an address nor a unix socket to listen on");
+            problems.push(
+                config.source("listen.api.tls"),
+                "listen.api: there is neither an address nor a unix socket to listen on",
+            );
         }
         plaintext(config, "listen.api.address", "listen.api.tls", &api.address, api.tls, problems);
         all.extend(&api.address);
@@ -41,13 +47,23 @@ fn listeners(config: &Config, problems: &mut Problems) {
             problems.push(config.source("listen.address"), format!("listen: {address} is named twice"));
         }
     }
-    if let [doors, api] = paths.as_slice() && doors == api {
-        problems.push(config.source("listen.api.unix"), format!("listen: {} is named twice", doors.display()));
+    if let [doors, api] = paths.as_slice()
+        && doors == api
+    {
+        problems
+            .push(config.source("listen.api.unix"), format!("listen: {} is named twice", doors.display()));
     }
 }
 
 /// The rule that keeps credentials off open wires.
-fn plaintext(config: &Config, setting: &str, tls_setting: &str, addresses: &[SocketAddr], tls: Tls, problems: &mut Problems) {
+fn plaintext(
+    config: &Config,
+    setting: &str,
+    tls_setting: &str,
+    addresses: &[SocketAddr],
+    tls: Tls,
+    problems: &mut Problems,
+) {
     for address in addresses.iter().filter(|address| tls == Tls::Off && !is_loopback(**address)) {
         problems.push(
             config.source(setting),
@@ -64,33 +80,44 @@ fn secrets(config: &Config, problems: &mut Problems) {
         return;
     }
     match &config.api_key {
-        None => problems.push(None, "api.key: required when a listener is not loopback (TRUNKLINE_API_KEY, or [api] key)"),
+        None => problems.push(
+            None,
+            "api.key: required when a listener is not loopback (TRUNKLINE_API_KEY, or [api] key)",
+        ),
         Some(key) if key.reveal().len() < API_KEY_LENGTH => {
-            let rule = format!("api.key: at least {API_KEY_LENGTH} characters are required when a listener is not loopback");
+            let rule = format!(
+                "api.key: at least {API_KEY_LENGTH} characters are required when a listener is not loopback"
+            );
             problems.push(config.source("api.key"), rule);
         }
         Some(_) => {}
     }
     if config.session.key.is_none() {
-        let rule = "session.key: required when a listener is not loopback (TRUNKLINE_SESSION_KEY, or [session] key)";
+        let rule =
+            "session.key: required when a listener is not loopback (TRUNKLINE_SESSION_KEY, or [session] key)";
         problems.push(None, rule);
     }
 }
 
 fn dev(config: &Config, problems: &mut Problems) {
     if config.dev == Some(true) && !config.is_local() {
-        problems.push(config.source("dev"), "dev: hands tickets to whoever asks, so every listener must be loopback");
+        problems.push(
+            config.source("dev"),
+            "dev: hands tickets to whoever asks, so every listener must be loopback",
+        );
     }
 }
 
 fn limits(config: &Config, problems: &mut Problems) {
     let limits = &config.limits;
     if limits.publication > limits.message {
-        let rule = "limits.publication_bytes: larger than limits.message_bytes, so that it can never be reached";
+        let rule =
+            "limits.publication_bytes: larger than limits.message_bytes, so that it can never be reached";
         problems.push(config.source("limits.publication_bytes"), rule);
     }
     if limits.publication > limits.outbox {
-        let rule = "limits.publication_bytes: larger than limits.outbox_bytes, so that it could never be delivered";
+        let rule =
+            "limits.publication_bytes: larger than limits.outbox_bytes, so that it could never be delivered";
         problems.push(config.source("limits.publication_bytes"), rule);
     }
     if limits.publication > limits.request {
@@ -98,17 +125,22 @@ fn limits(config: &Config, problems: &mut Problems) {
         problems.push(config.source("limits.publication_bytes"), rule);
     }
     if limits.command_burst < limits.command_rate {
-        let rule = "limits.commands_burst: less than limits.commands_per_s, so that the rate can never be reached";
+        let rule =
+            "limits.commands_burst: less than limits.commands_per_s, so that the rate can never be reached";
         problems.push(config.source("limits.commands_burst"), rule);
     }
     if config.origins == Origins::Listed(Vec::new()) {
-        problems.push(config.source("origins"), "origins: an empty list; leave it out to admit the request's own host alone");
+        problems.push(
+            config.source("origins"),
+            "origins: an empty list; leave it out to admit the request's own host alone",
+        );
     }
 }
 
 fn namespaces(config: &Config, problems: &mut Problems) {
     if config.namespaces.0.is_empty() {
-        problems.push(config.source("namespaces"), "namespaces: there is none, so that no channel could be used");
+        problems
+            .push(config.source("namespaces"), "namespaces: there is none, so that no channel could be used");
     }
     for (name, namespace) in &config.namespaces.0 {
         let path = format!("namespaces.{name}");
@@ -116,7 +148,9 @@ fn namespaces(config: &Config, problems: &mut Problems) {
         if namespace.slow_reader == Some(SlowReader::CatchUp) && namespace.history.size == 0 {
             problem("slow_reader: catch-up needs a history, and history_size is 0");
         }
-        if let Some(rate) = &namespace.publish_rate && rate.burst < rate.per_second {
+        if let Some(rate) = &namespace.publish_rate
+            && rate.burst < rate.per_second
+        {
             problem("publish_burst: less than publish_per_s, so that the rate can never be reached");
         }
     }

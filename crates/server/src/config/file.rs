@@ -5,7 +5,9 @@ use std::path::Path;
 use toml_edit::{Document, Item, TableLike, Value};
 
 use super::given::Given;
-use super::settings::{self, NAMESPACE_SETTINGS, SETTINGS};
+use super::layers;
+use super::namespace::NAMESPACE_SETTINGS;
+use super::settings::SETTINGS;
 use super::{Config, Problems, Source};
 use crate::policy::Namespace;
 
@@ -18,7 +20,8 @@ pub(super) fn apply(config: &mut Config, path: &Path, text: &str, problems: &mut
         Ok(document) => file.section(config, "", document.as_table(), problems),
         Err(error) => {
             let at = error.span().map_or(0, |span| span.start);
-            problems.push(Some(file.source(at)), format!("not TOML: {}", error.message().replace('\n', ", ")));
+            problems
+                .push(Some(file.source(at)), format!("not TOML: {}", error.message().replace('\n', ", ")));
         }
     }
 }
@@ -39,8 +42,8 @@ impl File<'_> {
             match item.as_table_like() {
                 Some(inner) if path == NAMESPACES => self.namespaces(config, inner, problems),
                 Some(table) if is_section => self.section(config, &inner, table, problems),
-                _ => match settings::find(&path) {
-                    Some(setting) => match settings::apply(setting, config, &path, &given(item)) {
+                _ => match layers::find(&path) {
+                    Some(setting) => match layers::apply(setting, config, &path, &given(item)) {
                         Ok(()) => config.note(&path, &source),
                         Err(message) => problems.push(Some(source), message),
                     },
@@ -81,7 +84,7 @@ impl File<'_> {
             let path = format!("{path}.{key}");
             match NAMESPACE_SETTINGS.iter().find(|setting| setting.path == key) {
                 Some(setting) => {
-                    if let Err(message) = settings::apply(setting, &mut namespace, &path, &given(item)) {
+                    if let Err(message) = layers::apply(setting, &mut namespace, &path, &given(item)) {
                         problems.push(Some(source), message);
                     }
                 }
@@ -108,7 +111,9 @@ impl File<'_> {
 
 /// An unknown key, with the nearest known one of the same section, or of anywhere.
 fn unknown(path: &str, section: &str) -> String {
-    let names = |prefix: &'static str| SETTINGS.iter().map(|setting| setting.path).filter(move |p| p.starts_with(prefix));
+    let names = |prefix: &'static str| {
+        SETTINGS.iter().map(|setting| setting.path).filter(move |p| p.starts_with(prefix))
+    };
     let sections = names("").filter_map(|path| path.split_once('.')).map(|(section, _)| section);
     let here = names("").filter(|path| path.starts_with(section)).map(str::to_owned);
     let candidates = here.chain(sections.map(str::to_owned)).chain([NAMESPACES.to_owned()]);
@@ -116,7 +121,7 @@ fn unknown(path: &str, section: &str) -> String {
 }
 
 fn unknown_among(path: &str, word: &str, candidates: impl Iterator<Item = String>) -> String {
-    match settings::nearest(word, candidates) {
+    match layers::nearest(word, candidates) {
         Some(near) => format!("{path}: no such setting; did you mean {near}?"),
         None => format!("{path}: no such setting"),
     }

@@ -77,7 +77,9 @@ impl Given {
         number
             .filter(|number| range.contains(number))
             .and_then(|number| usize::try_from(number).ok())
-            .ok_or_else(|| format!("a number of bytes from {} to {}, such as \"64 KiB\"", range.start(), range.end()))
+            .ok_or_else(|| {
+                format!("a number of bytes from {} to {}, such as \"64 KiB\"", range.start(), range.end())
+            })
     }
 
     /// A number of seconds within `range`, with or without a fraction.
@@ -97,7 +99,9 @@ impl Given {
     /// A list of texts; one text stands for a list of one, and words are separated by commas.
     pub(super) fn list(&self) -> Result<Vec<&str>, Expected> {
         match self {
-            Given::Words(text) => Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()),
+            Given::Words(text) => {
+                Ok(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect())
+            }
             Given::Text(text) => Ok(vec![text]),
             Given::List(items) => items
                 .iter()

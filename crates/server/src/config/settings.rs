@@ -1,13 +1,11 @@
 //! Every setting, once: its path in the file, its default as documented, what it means, and how it is read.
 //!
-//! `namespaces.<name>.*` have a table of their own because the name is the user's; they come from the file alone.
+//! `namespaces.<name>.*` have a table of their own, in [`namespace`](super::namespace), because the name is the user's.
 
 use trunkline_net::handshake::OriginPolicy;
 
 use super::given::{Expected, Given};
 use super::{Api, ApiListen, Config, Origins, Problems, Secret, SessionKey, Source, Tls};
-use crate::policy::{Namespace, SlowReader, Who};
-use crate::rate::Rate;
 
 /// One setting: a line of the reference.
 #[derive(Debug, Clone, Copy)]
@@ -30,24 +28,17 @@ impl Setting<Config> {
     }
 }
 
-const VARIABLE_PREFIX: &str = "TRUNKLINE_";
+pub(super) const VARIABLE_PREFIX: &str = "TRUNKLINE_";
 
-const KIB: u64 = 1 << 10;
+pub(super) const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
+pub(super) const GIB: u64 = 1 << 30;
 /// Above the largest count that any machine of today has a use for, and far below what overflows when multiplied.
-const MANY: u64 = 100_000_000;
+pub(super) const MANY: u64 = 100_000_000;
 /// A day: a longer timeout is none.
-const DAY: f64 = 86_400.0;
+pub(super) const DAY: f64 = 86_400.0;
 
 const TLS: &[(&str, Tls)] = &[("off", Tls::Off), ("offloaded", Tls::Offloaded)];
-const WHO: &[(&str, Who)] = &[("anyone", Who::Anyone), ("ticket", Who::Ticket), ("nobody", Who::Nobody)];
-const SLOW_READER: &[(&str, SlowReader)] = &[
-    ("catch-up", SlowReader::CatchUp),
-    ("newest-only", SlowReader::NewestOnly),
-    ("drop-oldest", SlowReader::DropOldest),
-    ("disconnect", SlowReader::Disconnect),
-];
 
 macro_rules! setting {
     ($path:literal = $default:literal, $meaning:literal, $apply:expr) => {
@@ -55,12 +46,18 @@ macro_rules! setting {
     };
 }
 
+pub(super) use setting;
+
 /// All settings but those of namespaces, in the order of the reference.
 pub static SETTINGS: &[Setting] = &[
-    setting!("dev" = "on when every listener is loopback", "Demo page at `/` and `POST /dev/ticket`.", |c, v| {
-        c.dev = Some(v.bool()?);
-        Ok(())
-    }),
+    setting!(
+        "dev" = "on when every listener is loopback",
+        "Demo page at `/` and `POST /dev/ticket`.",
+        |c, v| {
+            c.dev = Some(v.bool()?);
+            Ok(())
+        }
+    ),
     setting!(
         "origins" = "the request's own host",
         "Origins of pages that may connect besides the request's own host: a list of `scheme://host[:port]`, or `[\"*\"]` for all.",
@@ -149,14 +146,22 @@ pub static SETTINGS: &[Setting] = &[
             Ok(())
         }
     ),
-    setting!("limits.head_bytes" = "\"16 KiB\"", "The largest request head; a larger one is answered 431.", |c, v| {
-        c.limits.head = v.bytes(KIB..=MIB)?;
-        Ok(())
-    }),
-    setting!("limits.head_headers" = "100", "The most header fields in a request; more are answered 431.", |c, v| {
-        c.limits.head_headers = v.count(10..=1_000)?;
-        Ok(())
-    }),
+    setting!(
+        "limits.head_bytes" = "\"16 KiB\"",
+        "The largest request head; a larger one is answered 431.",
+        |c, v| {
+            c.limits.head = v.bytes(KIB..=MIB)?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "limits.head_headers" = "100",
+        "The most header fields in a request; more are answered 431.",
+        |c, v| {
+            c.limits.head_headers = v.count(10..=1_000)?;
+            Ok(())
+        }
+    ),
     setting!(
         "limits.head_timeout_s" = "10",
         "How long a whole request head may take, and how long a kept-alive HTTP connection may wait for the next one.",
@@ -165,14 +170,22 @@ pub static SETTINGS: &[Setting] = &[
             Ok(())
         }
     ),
-    setting!("limits.request_bytes" = "\"1 MiB\"", "The largest body of an API request; a larger one is answered 413.", |c, v| {
-        c.limits.request = v.bytes(KIB..=GIB)?;
-        Ok(())
-    }),
-    setting!("limits.connections" = "100000", "The most TCP and unix connections at once; one more is answered 503.", |c, v| {
-        c.limits.connections = v.count(1..=MANY)?;
-        Ok(())
-    }),
+    setting!(
+        "limits.request_bytes" = "\"1 MiB\"",
+        "The largest body of an API request; a larger one is answered 413.",
+        |c, v| {
+            c.limits.request = v.bytes(KIB..=GIB)?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "limits.connections" = "100000",
+        "The most TCP and unix connections at once; one more is answered 503.",
+        |c, v| {
+            c.limits.connections = v.count(1..=MANY)?;
+            Ok(())
+        }
+    ),
     setting!(
         "limits.connections_per_address" = "200",
         "The most connections at once from one address (one /64 of IPv6) that is neither loopback nor trusted; one more is answered 429.",
@@ -205,14 +218,22 @@ pub static SETTINGS: &[Setting] = &[
             Ok(())
         }
     ),
-    setting!("limits.subscriptions" = "1000", "The most channels that one connection may be subscribed to.", |c, v| {
-        c.limits.subscriptions = v.count(1..=MANY)?;
-        Ok(())
-    }),
-    setting!("limits.publication_bytes" = "\"64 KiB\"", "The largest `data` of a publication, as JSON text.", |c, v| {
-        c.limits.publication = v.bytes(1..=GIB)?;
-        Ok(())
-    }),
+    setting!(
+        "limits.subscriptions" = "1000",
+        "The most channels that one connection may be subscribed to.",
+        |c, v| {
+            c.limits.subscriptions = v.count(1..=MANY)?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "limits.publication_bytes" = "\"64 KiB\"",
+        "The largest `data` of a publication, as JSON text.",
+        |c, v| {
+            c.limits.publication = v.bytes(1..=GIB)?;
+            Ok(())
+        }
+    ),
     setting!("limits.history" = "1000", "The most publications in one answer to `history`.", |c, v| {
         c.limits.history = v.count(1..=MANY)?;
         Ok(())
@@ -245,149 +266,43 @@ pub static SETTINGS: &[Setting] = &[
         c.heartbeat.interval = v.seconds(0.05..=DAY)?;
         Ok(())
     }),
-    setting!("heartbeat.timeout_s" = "10", "How long a ping may stay unanswered before the connection is given up.", |c, v| {
-        c.heartbeat.timeout = v.seconds(0.05..=DAY)?;
-        Ok(())
-    }),
+    setting!(
+        "heartbeat.timeout_s" = "10",
+        "How long a ping may stay unanswered before the connection is given up.",
+        |c, v| {
+            c.heartbeat.timeout = v.seconds(0.05..=DAY)?;
+            Ok(())
+        }
+    ),
     setting!("presence.grace_s" = "5", "How long a member whose link was lost is still shown.", |c, v| {
         c.presence.grace = v.seconds(0.0..=DAY)?;
         Ok(())
     }),
-    setting!("tickets.ttl_s" = "10", "How long a ticket is good for that does not say so itself; at most 60.", |c, v| {
-        c.tickets.ttl = v.seconds(1.0..=60.0)?;
-        Ok(())
-    }),
+    setting!(
+        "tickets.ttl_s" = "10",
+        "How long a ticket is good for that does not say so itself; at most 60.",
+        |c, v| {
+            c.tickets.ttl = v.seconds(1.0..=60.0)?;
+            Ok(())
+        }
+    ),
     setting!("tickets.limit" = "1000000", "The most tickets that may wait to be redeemed.", |c, v| {
         c.tickets.limit = v.count(1..=MANY)?;
         Ok(())
     }),
-    setting!("stop.timeout_s" = "10", "How long a graceful stop may take before what is left is cut.", |c, v| {
-        c.stop.timeout = v.seconds(0.0..=DAY)?;
-        Ok(())
-    }),
+    setting!(
+        "stop.timeout_s" = "10",
+        "How long a graceful stop may take before what is left is cut.",
+        |c, v| {
+            c.stop.timeout = v.seconds(0.0..=DAY)?;
+            Ok(())
+        }
+    ),
     setting!("node.name" = "random", "This node's name, told to clients in `connected`.", |c, v| {
         c.node_name = Some(node_name(v)?);
         Ok(())
     }),
 ];
-
-/// What can be said of one namespace, under `[namespaces.<name>]`. Defaults are those of the namespace `room`.
-pub(super) static NAMESPACE_SETTINGS: &[Setting<Namespace>] = &[
-    setting!("subscribe" = "\"ticket\"", "Who may subscribe: `anyone`, `ticket` (whoever redeemed one), `nobody`.", |n, v| {
-        n.subscribe = v.choice(WHO)?;
-        Ok(())
-    }),
-    setting!("publish" = "\"ticket\"", "Who may publish; the API always may.", |n, v| {
-        n.publish = v.choice(WHO)?;
-        Ok(())
-    }),
-    setting!("presence" = "true", "Whether clients may ask who is in a channel.", |n, v| {
-        n.presence = v.bool()?;
-        Ok(())
-    }),
-    setting!("join_leave" = "true", "Whether `join` and `leave` are pushed to those who asked for presence.", |n, v| {
-        n.join_leave = v.bool()?;
-        Ok(())
-    }),
-    setting!("history_size" = "1000", "Publications kept per channel; 0 turns history and recovery off.", |n, v| {
-        n.history.size = v.count(0..=1_000_000)?;
-        Ok(())
-    }),
-    setting!("history_bytes" = "\"8 MiB\"", "Bytes of publications kept per channel.", |n, v| {
-        n.history.bytes = v.bytes(KIB..=GIB)?;
-        Ok(())
-    }),
-    setting!("history_ttl_s" = "600", "How long a publication is kept.", |n, v| {
-        n.history.ttl = v.seconds(1.0..=365.0 * DAY)?;
-        Ok(())
-    }),
-    setting!(
-        "slow_reader" = "\"catch-up\" with history, else \"newest-only\"",
-        "What happens past a full outbox: `catch-up`, `newest-only`, `drop-oldest`, `disconnect`.",
-        |n, v| {
-            n.slow_reader = Some(v.choice(SLOW_READER)?);
-            Ok(())
-        }
-    ),
-    setting!("bound_ticket" = "false", "Whether only tickets that are bound to an address count.", |n, v| {
-        n.bound_ticket = v.bool()?;
-        Ok(())
-    }),
-    setting!("publish_per_s" = "no limit", "Publications a second of one session in the long run.", |n, v| {
-        let per_second = v.count(1..=MANY)?;
-        n.publish_rate = Some(Rate { per_second, burst: n.publish_rate.map_or(per_second, |rate| rate.burst) });
-        Ok(())
-    }),
-    setting!("publish_burst" = "as publish_per_s", "Publications that one session may send at once.", |n, v| {
-        let burst = v.count(1..=MANY)?;
-        n.publish_rate = Some(Rate { burst, per_second: n.publish_rate.map_or(burst, |rate| rate.per_second) });
-        Ok(())
-    }),
-];
-
-pub(super) fn find(path: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.path == path)
-}
-
-/// Applies one value to `target` and, if it is not what the setting wants, says so.
-pub(super) fn apply<T>(setting: &Setting<T>, target: &mut T, path: &str, given: &Given) -> Result<(), String> {
-    (setting.apply)(target, given).map_err(|expected| match given {
-        Given::Words(_) | Given::Text(_) => format!("{path}: expected {expected}"),
-        _ => format!("{path}: expected {expected}, found {}", given.kind()),
-    })
-}
-
-pub(super) fn apply_variable(config: &mut Config, name: &str, value: &str, problems: &mut Problems) {
-    if !name.starts_with(VARIABLE_PREFIX) {
-        return;
-    }
-    let source = Source::Environment(name.to_owned());
-    if let Some(setting) = SETTINGS.iter().find(|setting| setting.variable() == name) {
-        apply_words(config, setting, value, source, problems);
-    } else if let Some(near) = nearest(name, SETTINGS.iter().map(Setting::variable)) {
-        problems.push(Some(source), format!("no such setting; did you mean {near}?"));
-    }
-}
-
-pub(super) fn apply_override(config: &mut Config, given: &super::Override, problems: &mut Problems) {
-    let source = Source::Override(given.from.clone());
-    match find(&given.setting) {
-        Some(setting) => apply_words(config, setting, &given.value, source, problems),
-        None => problems.push(Some(source), format!("{}: no such setting", given.setting)),
-    }
-}
-
-fn apply_words(config: &mut Config, setting: &Setting, value: &str, source: Source, problems: &mut Problems) {
-    match apply(setting, config, setting.path, &Given::Words(value.to_owned())) {
-        Ok(()) => config.note(setting.path, &source),
-        Err(message) => problems.push(Some(source), message),
-    }
-}
-
-/// The candidate that a slip of the finger or two away from `word`, if there is one.
-pub(super) fn nearest(word: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
-    candidates
-        .map(|candidate| (distance(word, &candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 2 && *distance < candidate.len())
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein's distance, in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
 
 /// The API's own listeners, made if nothing has spoken of them yet.
 fn apart(config: &mut Config) -> &mut ApiListen {
@@ -415,7 +330,9 @@ fn origins(given: &Given) -> Result<Origins, Expected> {
 fn secret(given: &Given) -> Result<Secret, Expected> {
     let text = given.text()?;
     let visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    visible.then(|| Secret::new(text)).ok_or_else(|| "a key of visible ASCII characters without blanks".into())
+    visible
+        .then(|| Secret::new(text))
+        .ok_or_else(|| "a key of visible ASCII characters without blanks".into())
 }
 
 fn session_key(given: &Given) -> Result<SessionKey, Expected> {

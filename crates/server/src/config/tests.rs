@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::settings::NAMESPACE_SETTINGS;
+use super::namespace::NAMESPACE_SETTINGS;
 use super::{Api, ApiListen, Config, Origins, Override, SETTINGS, Tls};
 use crate::policy::{SlowReader, Who};
 
@@ -83,7 +83,10 @@ fn every_setting_is_read_from_its_place_in_a_file() {
     assert_eq!(config.api_key.as_ref().map(|key| key.reveal()), Some("secret"));
     assert_eq!(config.session.key.as_ref().map(|key| (key.0[1], key.0[31])), Some((1, 0xFF)));
     assert_eq!(config.session.linger, Duration::from_secs(90));
-    assert_eq!((config.limits.message, config.limits.publication, config.limits.command_rate), (2 << 20, 1000, 7));
+    assert_eq!(
+        (config.limits.message, config.limits.publication, config.limits.command_rate),
+        (2 << 20, 1000, 7)
+    );
     assert_eq!(config.heartbeat.interval, Duration::from_millis(12_500));
     assert_eq!(config.presence.grace, Duration::ZERO);
     assert_eq!(config.tickets.ttl, Duration::from_secs(20));
@@ -141,25 +144,36 @@ fn a_section_where_a_value_belongs_and_a_value_where_a_section_belongs_are_told(
     assert_eq!(problems("limits = 3"), ["trunkline.toml:1: limits: expected a table, [limits]"]);
     assert_eq!(problems("namespaces = 3"), ["trunkline.toml:1: namespaces: expected a table, [namespaces]"]);
     assert_eq!(problems("[dev]\nx = 1"), ["trunkline.toml:1: dev: expected true or false, found a table"]);
-    assert_eq!(problems("listen.api = 3"), ["trunkline.toml:1: listen.api: expected true or false, found a whole number"]);
+    assert_eq!(
+        problems("listen.api = 3"),
+        ["trunkline.toml:1: listen.api: expected true or false, found a whole number"]
+    );
 }
 
 #[test]
 fn off_loopback_nothing_starts_in_plaintext_or_without_secrets() {
     let found = problems("dev = true\n[listen]\naddress = \"0.0.0.0:80\"");
     assert_eq!(found.len(), 4, "{found:#?}");
-    assert!(found[0].starts_with("trunkline.toml:3: listen.address: 0.0.0.0:80 is not loopback, and off loopback plaintext is refused"));
+    assert!(found[0].starts_with(
+        "trunkline.toml:3: listen.address: 0.0.0.0:80 is not loopback, and off loopback plaintext is refused"
+    ));
     assert!(found[1].starts_with("api.key: required"));
     assert!(found[2].starts_with("session.key: required"));
     assert!(found[3].starts_with("trunkline.toml:1: dev: "));
 
     let short = "[listen]\naddress = \"0.0.0.0:80\"\ntls = \"offloaded\"\n[api]\nkey = \"short\"\n[session]\nkey = \"{KEY}\"";
     let short = short.replace("{KEY}", &"ab".repeat(32));
-    assert_eq!(problems(&short), ["trunkline.toml:5: api.key: at least 16 characters are required when a listener is not loopback"]);
+    assert_eq!(
+        problems(&short),
+        ["trunkline.toml:5: api.key: at least 16 characters are required when a listener is not loopback"]
+    );
     assert_eq!(problems(&short.replace("short", "long enough to be safe").replace(' ', "")), [""; 0]);
 
     let api = problems("[listen.api]\naddress = \"192.0.2.1:81\"");
-    assert!(api[0].starts_with("trunkline.toml:2: listen.api.address: 192.0.2.1:81 is not loopback"), "{api:#?}");
+    assert!(
+        api[0].starts_with("trunkline.toml:2: listen.api.address: 192.0.2.1:81 is not loopback"),
+        "{api:#?}"
+    );
 }
 
 #[test]
@@ -171,17 +185,32 @@ fn a_mapped_loopback_address_is_loopback() {
 fn contradictions_are_told() {
     for (toml, begins) in [
         ("[listen]\naddress = []", "trunkline.toml:2: listen: there is neither"),
-        ("[listen]\naddress = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "trunkline.toml:2: listen: 127.0.0.1:1 is named twice"),
-        ("[listen]\nunix = \"/a\"\n[listen.api]\nunix = \"/a\"", "trunkline.toml:4: listen: /a is named twice"),
+        (
+            "[listen]\naddress = [\"127.0.0.1:1\", \"127.0.0.1:1\"]",
+            "trunkline.toml:2: listen: 127.0.0.1:1 is named twice",
+        ),
+        (
+            "[listen]\nunix = \"/a\"\n[listen.api]\nunix = \"/a\"",
+            "trunkline.toml:4: listen: /a is named twice",
+        ),
         ("[listen.api]\ntls = \"off\"", "trunkline.toml:2: listen.api: there is neither"),
-        ("[limits]\npublication_bytes = \"2 MiB\"\noutbox_bytes = \"4 MiB\"\nrequest_bytes = \"4 MiB\"", "trunkline.toml:2: limits.publication_bytes: larger than limits.message_bytes"),
+        (
+            "[limits]\npublication_bytes = \"2 MiB\"\noutbox_bytes = \"4 MiB\"\nrequest_bytes = \"4 MiB\"",
+            "trunkline.toml:2: limits.publication_bytes: larger than limits.message_bytes",
+        ),
         ("[limits]\noutbox_bytes = \"8 KiB\"", "limits.publication_bytes: larger than limits.outbox_bytes"),
         ("[limits]\nrequest_bytes = \"8 KiB\"", "limits.publication_bytes: larger than limits.request_bytes"),
         ("[limits]\ncommands_per_s = 1000", "limits.commands_burst: less than"),
         ("origins = []", "trunkline.toml:1: origins: an empty list"),
         ("[namespaces]", "namespaces: there is none"),
-        ("[namespaces.a]\nhistory_size = 0\nslow_reader = \"catch-up\"", "trunkline.toml:1: namespaces.a.slow_reader: catch-up needs a history"),
-        ("[namespaces.a]\npublish_per_s = 5\npublish_burst = 2", "trunkline.toml:1: namespaces.a.publish_burst: less than"),
+        (
+            "[namespaces.a]\nhistory_size = 0\nslow_reader = \"catch-up\"",
+            "trunkline.toml:1: namespaces.a.slow_reader: catch-up needs a history",
+        ),
+        (
+            "[namespaces.a]\npublish_per_s = 5\npublish_burst = 2",
+            "trunkline.toml:1: namespaces.a.publish_burst: less than",
+        ),
     ] {
         let found = problems(toml);
         assert_eq!(found.len(), 1, "{toml}: {found:#?}");
@@ -192,9 +221,18 @@ fn contradictions_are_told() {
 #[test]
 fn the_environment_wins_over_the_file_and_overrides_win_over_both() {
     let path = std::env::temp_dir().join(format!("trunkline-config-{}.toml", std::process::id()));
-    std::fs::write(&path, "[listen]\naddress = \"127.0.0.1:1\"\n[limits]\nconnections = 5\nsubscriptions = 6").expect("a temporary file");
-    let variables = env(&[("TRUNKLINE_LIMITS_CONNECTIONS", "7"), ("TRUNKLINE_LISTEN_ADDRESS", "127.0.0.1:2, 127.0.0.1:3"), ("PATH", "/bin")]);
-    let flag = Override { setting: "listen.address".into(), value: "127.0.0.1:4".into(), from: "--listen".into() };
+    std::fs::write(
+        &path,
+        "[listen]\naddress = \"127.0.0.1:1\"\n[limits]\nconnections = 5\nsubscriptions = 6",
+    )
+    .expect("a temporary file");
+    let variables = env(&[
+        ("TRUNKLINE_LIMITS_CONNECTIONS", "7"),
+        ("TRUNKLINE_LISTEN_ADDRESS", "127.0.0.1:2, 127.0.0.1:3"),
+        ("PATH", "/bin"),
+    ]);
+    let flag =
+        Override { setting: "listen.address".into(), value: "127.0.0.1:4".into(), from: "--listen".into() };
     let config = Config::load(Some(&path), variables, [flag]).expect("no problems");
     std::fs::remove_file(&path).expect("still there");
     assert_eq!(config.listen.address, ["127.0.0.1:4".parse().expect("an address")]);
@@ -203,8 +241,16 @@ fn the_environment_wins_over_the_file_and_overrides_win_over_both() {
 
 #[test]
 fn problems_of_every_layer_are_told_together_and_name_their_place() {
-    let variables = env(&[("TRUNKLINE_DEV", "perhaps"), ("TRUNKLINE_API_KEYS", "x"), ("TRUNKLINE_PORT", "tcp://10.0.0.1:80")]);
-    let flag = Override { setting: "listen.address".into(), value: "chat.example:80".into(), from: "--listen".into() };
+    let variables = env(&[
+        ("TRUNKLINE_DEV", "perhaps"),
+        ("TRUNKLINE_API_KEYS", "x"),
+        ("TRUNKLINE_PORT", "tcp://10.0.0.1:80"),
+    ]);
+    let flag = Override {
+        setting: "listen.address".into(),
+        value: "chat.example:80".into(),
+        from: "--listen".into(),
+    };
     let missing = std::path::Path::new("/nonexistent/trunkline.toml");
     let found = Config::load(Some(missing), variables, [flag]).expect_err("problems").to_string();
     let lines: Vec<&str> = found.lines().collect();
@@ -212,7 +258,10 @@ fn problems_of_every_layer_are_told_together_and_name_their_place() {
     assert!(lines[0].starts_with("/nonexistent/trunkline.toml: cannot be read"));
     assert_eq!(lines[1], "environment TRUNKLINE_DEV: dev: expected true or false");
     assert_eq!(lines[2], "environment TRUNKLINE_API_KEYS: no such setting; did you mean TRUNKLINE_API_KEY?");
-    assert_eq!(lines[3], "--listen: listen.address: expected an IP address and port such as 127.0.0.1:8101, not \"chat.example:80\"");
+    assert_eq!(
+        lines[3],
+        "--listen: listen.address: expected an IP address and port such as 127.0.0.1:8101, not \"chat.example:80\""
+    );
 }
 
 #[test]
@@ -237,7 +286,8 @@ fn the_reference_in_operating_md_has_every_setting_with_its_default_and_meaning(
     let namespaces = NAMESPACE_SETTINGS.iter().map(|s| (of_namespace(s.path), s.default, s.meaning));
     let all: Vec<_> = global.chain(namespaces).collect();
     for (path, default, meaning) in &all {
-        let row = rows.get(path.as_str()).unwrap_or_else(|| panic!("docs/operating.md has no row for {path}"));
+        let row =
+            rows.get(path.as_str()).unwrap_or_else(|| panic!("docs/operating.md has no row for {path}"));
         assert_eq!(*row, (*default, *meaning), "{path}");
     }
     let documented = rows.keys().filter(|name| !name.starts_with("trunkline_")).count();
@@ -249,14 +299,19 @@ fn a_default_that_the_reference_states_as_a_value_is_the_default() {
     for setting in SETTINGS {
         let parses = setting.default.parse::<toml_edit::Value>().is_ok();
         if parses {
-            let section = setting.path.rsplit_once('.').map(|(section, _)| format!("[{section}]\n")).unwrap_or_default();
+            let section = setting
+                .path
+                .rsplit_once('.')
+                .map(|(section, _)| format!("[{section}]\n"))
+                .unwrap_or_default();
             let key = setting.path.rsplit('.').next().unwrap_or(setting.path);
             let toml = format!("{section}{key} = {}", setting.default);
             if toml.starts_with("[listen.api]") {
                 continue;
             }
             let config = Config::parse("t", &toml).unwrap_or_else(|problems| panic!("{toml}: {problems}"));
-            let without_sources = |config: &Config| format!("{:?}", Config { sources: BTreeMap::new(), ..config.clone() });
+            let without_sources =
+                |config: &Config| format!("{:?}", Config { sources: BTreeMap::new(), ..config.clone() });
             assert_eq!(without_sources(&config), without_sources(&Config::default()), "{toml}");
         }
     }

@@ -45,23 +45,24 @@ const SUBPROTOCOL: &str = trunkline_dialect::NAME;
 /// Whether a request is for a door and not for plain HTTP: an upgrade of `/connect`, or `OPTIONS /`.
 pub(crate) fn wants<B>(request: &http::Request<B>) -> bool {
     let path = request.uri().path();
-    (path == CONNECT && request.headers().contains_key(UPGRADE)) || (path == "/" && request.method() == Method::OPTIONS)
+    (path == CONNECT && request.headers().contains_key(UPGRADE))
+        || (path == "/" && request.method() == Method::OPTIONS)
 }
 
 /// A door's request that came first on its connection.
 pub(crate) async fn over_stream(app: &Arc<App>, remote: &Arc<Remote>, mut stream: Stream, head: RequestHead) {
     let accepted = match judge(app, remote, &head.request) {
         Ok(accepted) => accepted,
-        Err(response) => {
+        Err(refused) => {
             // The client may be gone: then nobody misses the answer. Nothing after this request is read as another.
-            let _ = refuse(&mut stream, &response).await;
+            let _ = refuse(&mut stream, &refused.response).await;
             return;
         }
     };
     let credential = credential(head.request.uri(), head.request.headers());
     let answer = tokio::time::timeout(app.config.limits.head_timeout, answer(&mut stream, &accepted));
     match answer.await {
-        Ok(Ok(())) => websocket::run(app, remote, stream, head.rest, credential).await,
+        Ok(Ok(())) => websocket::start(app, remote, stream, head.rest, credential),
         Ok(Err(error)) => tracing::debug!(%error, "a client left during its handshake"),
         Err(_) => tracing::debug!("a client did not take the answer to its handshake"),
     }
@@ -83,55 +84,57 @@ pub(crate) async fn over_hyper(
 ) -> HttpResponse {
     let accepted = match judge(&app, &remote, &request) {
         Ok(accepted) => accepted,
-        Err(response) => return response.map(Into::into),
+        Err(refused) => return refused.response.map(Into::into),
     };
     let credential = credential(request.uri(), request.headers());
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
-        let upgraded = async {
-            match upgrade.await.map(|upgraded| upgraded.downcast::<TokioIo<Rewind<Stream>>>()) {
-                Ok(Ok(parts)) => {
-                    // What was read but not used: by hyper, and by us before hyper. The first head is long gone.
-                    let (unread, stream) = parts.io.into_inner().into_parts();
-                    let leftover: Bytes = [parts.read_buf, unread].concat().into();
-                    websocket::run(&app, &remote, stream, leftover, credential).await;
-                }
-                Ok(Err(_)) => tracing::error!("hyper gave back another stream than it was given"),
-                Err(error) => tracing::debug!(%error, "a client left during its handshake"),
-            }
+        let upgraded = tokio::select! {
+            upgraded = upgrade => upgraded,
+            () = app.stop.cut() => return,
         };
-        tokio::select! {
-            () = upgraded => {}
-            () = app.stop.cut() => {}
+        match upgraded.map(|upgraded| upgraded.downcast::<TokioIo<Rewind<Stream>>>()) {
+            Ok(Ok(parts)) => {
+                // What was read but not used: by hyper, and by us before hyper. The first head is long gone.
+                let (unread, stream) = parts.io.into_inner().into_parts();
+                let leftover: Bytes = [parts.read_buf, unread].concat().into();
+                websocket::start(&app, &remote, stream, leftover, credential);
+            }
+            Ok(Err(_)) => tracing::error!("hyper gave back another stream than it was given"),
+            Err(error) => tracing::debug!(%error, "a client left during its handshake"),
         }
     });
     accepted.into_response().map(|()| axum::body::Body::empty())
 }
 
-/// Whether a request comes in; if not, the answer that says how it could.
-fn judge<B>(app: &App, remote: &Remote, request: &http::Request<B>) -> Result<Accepted, Response<String>> {
-    let (outcome, answer) = match verdict(app, remote, request) {
-        Ok(accepted) => (Outcome::Accepted, Ok(accepted)),
-        Err((outcome, response)) => (outcome, Err(response)),
-    };
-    app.metrics.handshake(outcome);
-    answer
+/// Why a request does not come in.
+struct Refused {
+    outcome: Outcome,
+    response: Response<String>,
 }
 
-fn verdict<B>(app: &App, remote: &Remote, request: &http::Request<B>) -> Result<Accepted, (Outcome, Response<String>)> {
+/// Whether a request comes in; if not, the answer that says how it could.
+fn judge<B>(app: &App, remote: &Remote, request: &http::Request<B>) -> Result<Accepted, Box<Refused>> {
+    let verdict = verdict(app, remote, request);
+    app.metrics.handshake(verdict.as_ref().map_or_else(|refused| refused.outcome, |_| Outcome::Accepted));
+    verdict
+}
+
+fn verdict<B>(app: &App, remote: &Remote, request: &http::Request<B>) -> Result<Accepted, Box<Refused>> {
+    let refuse = |outcome, response| Err(Box::new(Refused { outcome, response }));
     let headers = request.headers();
     if !headers.contains_key(UPGRADE) {
-        return Err((Outcome::NotServed, way_in(request.uri().path())));
+        return refuse(Outcome::NotServed, way_in(request.uri().path()));
     }
     if !names_served(headers) {
         let text = format!("Upgrade names nothing that is served here; served is: {SERVED}");
-        return Err((Outcome::NotServed, refusal(StatusCode::BAD_REQUEST, &text)));
+        return refuse(Outcome::NotServed, refusal(StatusCode::BAD_REQUEST, &text));
     }
     if app.stop.is_stopping() {
-        return Err((Outcome::Stopping, refusal(StatusCode::SERVICE_UNAVAILABLE, "this node stops")));
+        return refuse(Outcome::Stopping, refusal(StatusCode::SERVICE_UNAVAILABLE, "this node stops"));
     }
     if let Err(why) = remote.admitted.handshake(Instant::now()) {
-        return Err((Outcome::TooFast, not_admitted(why)));
+        return refuse(Outcome::TooFast, not_admitted(why));
     }
     let policy = AcceptPolicy {
         subprotocols: vec![SUBPROTOCOL.to_owned()],
@@ -140,8 +143,11 @@ fn verdict<B>(app: &App, remote: &Remote, request: &http::Request<B>) -> Result<
         origin: origin_policy(&app.config.origins),
         ..AcceptPolicy::default()
     };
-    let mut accepted = handshake::accept(request, &policy).map_err(|rejected| refused(&rejected))?;
-    accepted.add_header(TRUNKLINE, VERSION).expect("the handshake does not set this header, and it is one more of five");
+    let mut accepted =
+        handshake::accept(request, &policy).map_err(|rejected| Box::new(broken_rule(&rejected)))?;
+    accepted
+        .add_header(TRUNKLINE, VERSION)
+        .expect("the handshake does not set this header, and it is one more of five");
     Ok(accepted)
 }
 
@@ -160,13 +166,14 @@ fn way_in(path: &str) -> Response<String> {
 /// Whether `Upgrade` names a token that is served: a list, without case, each perhaps with a version behind a slash
 /// (RFC 9110 §7.8).
 fn names_served(headers: &HeaderMap) -> bool {
-    let tokens = headers.get_all(UPGRADE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let tokens =
+        headers.get_all(UPGRADE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     tokens.map(<[u8]>::trim_ascii).any(|token| token.eq_ignore_ascii_case(SERVED.as_bytes()))
 }
 
 /// The answer to a broken rule. `426` is kept for the one rule that another version could satisfy; a method or an HTTP version
 /// that cannot be upgraded is a broken rule of the handshake like any other.
-fn refused(rejected: &Rejected) -> (Outcome, Response<String>) {
+fn broken_rule(rejected: &Rejected) -> Refused {
     let outcome = match rejected.rule() {
         Rule::Version => Outcome::BadVersion,
         Rule::Origin => Outcome::BadOrigin,
@@ -178,7 +185,7 @@ fn refused(rejected: &Rejected) -> (Outcome, Response<String>) {
         _ => rejected.to_response(),
     };
     response.headers_mut().insert(TRUNKLINE, VERSION);
-    (outcome, response)
+    Refused { outcome, response }
 }
 
 fn origin_policy(origins: &Origins) -> OriginPolicy {
@@ -194,7 +201,8 @@ fn origin_policy(origins: &Origins) -> OriginPolicy {
 /// A credential that is there but empty is one, and a bad one: whoever meant to send a ticket is told that it is not
 /// good rather than let in as nobody.
 fn credential(uri: &Uri, headers: &HeaderMap) -> Option<Credential> {
-    let query = Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default();
+    let query =
+        Query::<Vec<(String, String)>>::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default();
     if let Some((_, ticket)) = query.into_iter().find(|(name, _)| name == "ticket") {
         return Some(Credential::Ticket(Secret::new(ticket)));
     }

@@ -27,28 +27,42 @@ use crate::session::Origin;
 /// How long the last words may take to leave, when a client does not read them.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Carries messages until one side ends it. However it ends by our doing, the client is told why: a `disconnect` push, then
-/// a Close frame.
-pub(super) async fn run(
+/// Gives a WebSocket a task of its own, so that nothing of the handshake stays in memory with it.
+pub(super) fn start(
     app: &Arc<App>,
     remote: &Arc<Remote>,
     stream: Stream,
     leftover: Bytes,
     credential: Option<Credential>,
 ) {
+    let (app, remote) = (app.clone(), remote.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = run(&app, &remote, stream, leftover, credential) => {}
+            () = app.stop.cut() => tracing::debug!(address = ?remote.address, "cut a client that did not leave in time"),
+        }
+    });
+}
+
+/// Carries messages until one side ends it. However it ends by our doing, the client is told why: a `disconnect` push,
+/// then a Close frame.
+async fn run(
+    app: &Arc<App>,
+    remote: &Remote,
+    stream: Stream,
+    leftover: Bytes,
+    credential: Option<Credential>,
+) {
     let mut socket = WebSocket::from_upgraded(stream, leftover, Role::Server, app.socket_limits.clone());
     let origin = Origin { door: "websocket", address: remote.address };
-    let carried = or_panic(async {
+    let carried = or_panic(pin!(async {
         let mut client = Client::open(&app.node, origin, credential);
         carry(&mut socket, &mut client, &app.metrics).await
-    })
+    }))
     .await;
     if let Err(panic) = carried {
         app.metrics.panics.inc();
-        tracing::error!(fault = what(&*panic), "a connection ends because of a fault of ours");
-        let ending = Ending::new(Code::Internal, "a fault of this server");
-        // A second fault, in what says goodbye, is not worth a third try.
-        let _ = or_panic(say_goodbye(&mut socket, &ending)).await;
+        end_by_fault(&mut socket, what(&*panic)).await;
     }
     if let Some(round_trip) = socket.rtt() {
         app.metrics.round_trip(round_trip);
@@ -117,7 +131,12 @@ where
 }
 
 /// Drives the socket: always its writing, and its reading as far as the client wants input.
-fn poll_socket<S>(socket: &mut WebSocket<S>, cx: &mut Context<'_>, wants_input: bool, wants_room: bool) -> Poll<Event>
+fn poll_socket<S>(
+    socket: &mut WebSocket<S>,
+    cx: &mut Context<'_>,
+    wants_input: bool,
+    wants_room: bool,
+) -> Poll<Event>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -157,6 +176,17 @@ where
     }
 }
 
+/// A fault of ours ends this connection and no other, and its client is told.
+async fn end_by_fault<S>(socket: &mut WebSocket<S>, fault: &str)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    tracing::error!(fault, "a connection ends because of a fault of ours");
+    let ending = Ending::new(Code::Internal, "a fault of this server");
+    // A second fault, in what says goodbye, is not worth a third try.
+    let _ = or_panic(pin!(say_goodbye(socket, &ending))).await;
+}
+
 async fn say_goodbye<S>(socket: &mut WebSocket<S>, ending: &Ending)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -180,8 +210,7 @@ where
 }
 
 /// Runs `work` to its end, or to its panic.
-async fn or_panic<T>(work: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
-    let mut work = pin!(work);
+async fn or_panic<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, Box<dyn Any + Send>> {
     // What `work` had borrowed may be in any state that its own methods can leave behind; nobody polls it again, and the caller
     // only says goodbye on it.
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
@@ -198,4 +227,49 @@ fn what(panic: &(dyn Any + Send)) -> &str {
 
 fn len(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_net::Limits;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_in_a_disconnect_push_and_close_4450_and_not_in_silence() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let mut socket = WebSocket::from_upgraded(ours, Bytes::new(), Role::Server, Limits::default());
+        let mut client =
+            WebSocket::from_upgraded(theirs, Bytes::new(), Role::Client(|| [1, 2, 3, 4]), Limits::default());
+        let serve = async {
+            let panic = or_panic(pin!(async {
+                socket.send("before").await.expect("open");
+                let nothing: &[u8] = &[];
+                nothing[std::hint::black_box(0)]
+            }))
+            .await
+            .expect_err("a panic");
+            end_by_fault(&mut socket, what(&*panic)).await;
+        };
+        let read = async {
+            let mut said = Vec::new();
+            while let Some(message) = client.recv().await {
+                said.push(message.expect("a clean end").as_text().expect("text").to_owned());
+            }
+            (said, client.closed().cloned().expect("an end"))
+        };
+        let ((), (said, closed)) = tokio::join!(serve, read);
+        assert_eq!(said[0], "before");
+        assert!(said[1].starts_with(r#"{"disconnect":{"code":"internal""#), "{said:?}");
+        assert_eq!((said.len(), closed.code), (2, 4450));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_panic_is_left_alone() {
+        let work = pin!(async {
+            tokio::task::yield_now().await;
+            7
+        });
+        assert_eq!(or_panic(work).await.ok(), Some(7));
+    }
 }

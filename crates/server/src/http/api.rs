@@ -10,7 +10,9 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 use serde::{Deserialize, Serialize};
-use trunkline_dialect::{ChannelName, Code, Disconnect, Epoch, ErrorBody, History, Json as Data, Position, Presence, UserId};
+use trunkline_dialect::{
+    ChannelName, Code, Disconnect, Epoch, ErrorBody, History, Json as Data, Position, Presence, UserId,
+};
 
 use super::Problem;
 use super::body::{Body, Params};
@@ -75,7 +77,10 @@ struct Broadcasts<'a> {
 /// `POST /api/v1/broadcast`: one channel's refusal does not keep the others from being published to.
 pub(super) async fn broadcast(State(app): State<Arc<App>>, Body(wanted): Body<Broadcast>) -> Answer {
     if wanted.channels.len() > BROADCAST_CHANNELS {
-        let detail = format!("channels: {} of them, and at most {BROADCAST_CHANNELS} are taken", wanted.channels.len());
+        let detail = format!(
+            "channels: {} of them, and at most {BROADCAST_CHANNELS} are taken",
+            wanted.channels.len()
+        );
         return Err(Problem::bad_request(detail));
     }
     let mut results = Vec::with_capacity(wanted.channels.len());
@@ -118,7 +123,11 @@ pub(super) async fn history(State(app): State<Arc<App>>, Params(of): Params<Hist
     let since = match (of.since_epoch, of.since_offset) {
         (Some(epoch), Some(offset)) => Some(Position::new(epoch, offset)),
         (None, None) => None,
-        _ => return Err(Problem::bad_request("since_epoch and since_offset belong together: a position is both")),
+        _ => {
+            return Err(Problem::bad_request(
+                "since_epoch and since_offset belong together: a position is both",
+            ));
+        }
     };
     let page = app.node.history(&of.channel, since, of.limit.unwrap_or(HISTORY_DEFAULT), of.reverse).await?;
     let publications = page.publications.iter().map(|publication| publication.body.clone()).collect();
@@ -200,7 +209,9 @@ pub(super) async fn disconnect(State(app): State<Arc<App>>, Body(whom): Body<Dis
     let advice = Disconnect::new(code, message);
     let disconnect = Disconnect { reconnect: whom.reconnect.unwrap_or(advice.reconnect), ..advice };
     let ending = Ending { disconnect, close_code: code.close_code() };
-    ok(&Disconnected { disconnected: app.node.disconnect(session, whom.user.as_ref().map(UserId::as_str), &ending) })
+    ok(&Disconnected {
+        disconnected: app.node.disconnect(session, whom.user.as_ref().map(UserId::as_str), &ending),
+    })
 }
 
 #[derive(Serialize)]
@@ -227,7 +238,8 @@ pub(super) async fn node(State(app): State<Arc<App>>) -> Answer {
 }
 
 fn session_id(text: &str) -> Result<SessionId, Problem> {
-    text.parse().map_err(|_| Problem::bad_request(format!("{text:?} is not a session: see GET /api/v1/sessions")))
+    text.parse()
+        .map_err(|_| Problem::bad_request(format!("{text:?} is not a session: see GET /api/v1/sessions")))
 }
 
 /// What a backend was told is true now and not later.

@@ -52,7 +52,8 @@ static ASSETS: &[Asset] = assets! {
 };
 
 /// Nothing from anywhere else, nothing inline, in nobody's frame.
-const POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// `GET /`
 pub(super) async fn page(uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
@@ -60,8 +61,13 @@ pub(super) async fn page(uri: Uri, headers: HeaderMap) -> Result<Response, Probl
 }
 
 /// `GET /<asset>`
-pub(super) async fn asset(Path(name): Path<String>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
-    let asset = ASSETS.iter().find(|asset| asset.name == name).ok_or_else(|| Problem::not_found(uri.path()))?;
+pub(super) async fn asset(
+    Path(name): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let asset =
+        ASSETS.iter().find(|asset| asset.name == name).ok_or_else(|| Problem::not_found(uri.path()))?;
     loopback_host(&headers)?;
     let headers = [
         (CONTENT_TYPE, asset.media_type),
@@ -105,13 +111,16 @@ fn loopback_host(headers: &HeaderMap) -> Result<&str, Problem> {
         (Some(host), None) => host.to_str().ok(),
         _ => None,
     };
-    host.filter(|host| is_loopback_name(host))
-        .ok_or_else(|| Problem::forbidden("dev mode answers only under a loopback name, such as localhost or 127.0.0.1"))
+    host.filter(|host| is_loopback_name(host)).ok_or_else(|| {
+        Problem::forbidden("dev mode answers only under a loopback name, such as localhost or 127.0.0.1")
+    })
 }
 
 fn is_loopback_name(host: &str) -> bool {
     // `Host` has no userinfo, and a parser that skipped it could be told any name.
-    let Some(authority) = host.parse::<http::uri::Authority>().ok().filter(|_| !host.contains('@')) else { return false };
+    let Some(authority) = host.parse::<http::uri::Authority>().ok().filter(|_| !host.contains('@')) else {
+        return false;
+    };
     let name = authority.host().to_ascii_lowercase();
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     match address {
@@ -140,10 +149,27 @@ mod tests {
 
     #[test]
     fn only_names_that_mean_this_machine_are_loopback_names() {
-        for name in ["localhost", "localhost:8101", "LocalHost", "a.localhost:1", "127.0.0.1", "127.9.9.9:80", "[::1]:8101"] {
+        for name in [
+            "localhost",
+            "localhost:8101",
+            "LocalHost",
+            "a.localhost:1",
+            "127.0.0.1",
+            "127.9.9.9:80",
+            "[::1]:8101",
+        ] {
             assert!(is_loopback_name(name), "{name}");
         }
-        for name in ["", "example.org", "127.0.0.1.example.org", "localhost.example.org", "0.0.0.0", "[::]", "notlocalhost", "evil@localhost"] {
+        for name in [
+            "",
+            "example.org",
+            "127.0.0.1.example.org",
+            "localhost.example.org",
+            "0.0.0.0",
+            "[::]",
+            "notlocalhost",
+            "evil@localhost",
+        ] {
             assert!(!is_loopback_name(name), "{name}");
         }
     }

@@ -122,3 +122,35 @@ fn plain(status: StatusCode, text: impl Into<Body>) -> Response {
     ];
     (status, headers, text.into()).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::{Config, Server};
+
+    async fn status(app: &Arc<App>, local: bool, path: &str, key: Option<&str>) -> (StatusCode, bool) {
+        let serves = Serves { doors: true, api: true, dev: false, local };
+        let mut request = Request::get(path);
+        if let Some(key) = key {
+            request = request.header(AUTHORIZATION, format!("Bearer {key}"));
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        let Ok(response) = router(app, serves).oneshot(request).await;
+        (response.status(), response.headers().contains_key(WWW_AUTHENTICATE))
+    }
+
+    #[tokio::test]
+    async fn metrics_ask_for_the_key_where_strangers_can_connect() {
+        let server = Server::new(Config::default()).expect("no problems");
+        let key = server.api_key().reveal();
+        let app = &server.app;
+        assert_eq!(status(app, true, "/metrics", None).await, (StatusCode::OK, false));
+        assert_eq!(status(app, false, "/metrics", None).await, (StatusCode::UNAUTHORIZED, true));
+        assert_eq!(status(app, false, "/metrics", Some(key)).await, (StatusCode::OK, false));
+        assert_eq!(status(app, false, "/healthz", None).await, (StatusCode::OK, false));
+    }
+}

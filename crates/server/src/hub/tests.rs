@@ -70,6 +70,22 @@ proptest! {
     }
 }
 
+#[test]
+fn a_delivery_that_comes_late_or_twice_is_passed_over() {
+    let mut world = World::new([0; CLIENTS as usize]);
+    world.subscribe(0);
+    world.reply(0);
+    let data = Json::parse("1").expect("JSON");
+    let content = Content { data, user: None, exclude: None };
+    let publication = world.channel.append(world.now, content, &HISTORY);
+    let epoch = world.channel.position().epoch;
+    for _ in 0..2 {
+        world.hub.deliver(&world.name, Delivery::Publication(&epoch, &publication));
+    }
+    let items: Vec<Item> = std::iter::from_fn(|| world.clients[0].outbox.take()).collect();
+    assert!(matches!(items[..], [Item::Message(_), Item::Message(_)]), "the reply, and one push: {items:?}");
+}
+
 /// One channel, its clients, and what each of them must believe.
 struct World {
     hub: Hub,
@@ -77,6 +93,8 @@ struct World {
     now: Now,
     channel: Channel,
     epochs: u32,
+    /// Something has happened that no delivery told of.
+    unnoticed: bool,
     /// Whom each publication of the current epoch was not meant for.
     excluded: BTreeMap<u64, SessionId>,
     present: BTreeSet<UserId>,
@@ -126,6 +144,7 @@ impl World {
             now: Now { instant: Instant::now(), unix_ms: 0 },
             channel: Channel::new(Epoch::new("epoch-0").expect("an epoch")),
             epochs: 0,
+            unnoticed: false,
             excluded: BTreeMap::new(),
             present: BTreeSet::new(),
             clients: policies.into_iter().enumerate().map(client).collect(),
@@ -148,6 +167,7 @@ impl World {
                 self.epochs += 1;
                 self.channel = Channel::new(Epoch::new(&format!("epoch-{}", self.epochs)).expect("an epoch"));
                 self.excluded.clear();
+                self.unnoticed = true;
             }
         }
     }
@@ -155,8 +175,10 @@ impl World {
     /// Everything arrives, everybody reads all: then everybody who subscribes is where the channel is.
     fn settle(&mut self) {
         (0..CLIENTS).for_each(|client| self.reply(client));
-        // A lost delivery is noticed by the next that is not lost.
-        self.publish(1, false, None);
+        if self.unnoticed {
+            // A lost delivery is noticed by the next that is not lost.
+            self.publish(1, false, None);
+        }
         for client in 0..CLIENTS {
             for _ in 0..10_000 {
                 if !self.read(client) && self.clients[usize::from(client)].pages.is_empty() {
@@ -168,7 +190,13 @@ impl World {
             let one = &self.clients[usize::from(client)];
             assert!(one.outbox.take().is_none(), "catching up comes to an end");
             if one.phase != ClientPhase::Away {
-                assert_eq!(one.position, Some(top), "client {client} is where the channel is");
+                let at = one.position.clone().expect("a position since the reply");
+                let not_meant = |offset| self.excluded.get(&offset) == Some(&one.session);
+                assert_eq!(at.epoch, top.epoch, "client {client} is in the channel's epoch");
+                assert!(
+                    (at.offset + 1..=top.offset).all(not_meant),
+                    "client {client} is at {at:?} of {top:?}"
+                );
                 assert_eq!(one.knows, self.present, "client {client} knows who is present");
             }
         }
@@ -181,6 +209,7 @@ impl World {
         if let Some(session) = exclude {
             self.excluded.insert(publication.body.offset, session);
         }
+        self.unnoticed = lost;
         if !lost {
             let epoch = self.channel.position().epoch;
             self.hub.deliver(&self.name, Delivery::Publication(&epoch, &publication));

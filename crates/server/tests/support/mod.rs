@@ -76,7 +76,8 @@ impl Running {
 
     /// `POST /api/v1/<route>` with the key.
     pub(crate) async fn post(&self, route: &str, body: &Value) -> (u16, Value) {
-        let answer = raw::post(self.address, &format!("/api/v1/{route}"), Some(&self.key), &body.to_string()).await;
+        let answer =
+            raw::post(self.address, &format!("/api/v1/{route}"), Some(&self.key), &body.to_string()).await;
         (answer.status, answer.json())
     }
 
