@@ -45,7 +45,7 @@ pub struct Limits {
     pub message: usize,
     /// Frames of one message before its last (4,096), empty ones counted; more fail the connection with 1009.
     ///
-    /// Browsers fragment large messages (Firefox at 128 KiB), streaming senders at 4 to 64 KiB; a peer that needs
+    /// Browsers fragment large messages (Chromium at 131,000 bytes), streaming senders at 4 to 64 KiB; a peer that needs
     /// more frames than this sends its message in crumbs.
     pub fragments: u32,
     /// Bytes that may wait to be written before sending is refused (256 KiB). One message may overshoot it, so that a
