@@ -79,7 +79,6 @@ def checks(server):
     yield "a field of 17 KiB", oversized_head_is_refused, server, request(fields=[("X-Long", "x" * 17408)]), 431
     yield "a target of 17 KiB", oversized_head_is_refused, server, request(path="/" + "x" * 17408), 414
     yield "101 fields", oversized_head_is_refused, server, request(fields=[("X-%d" % n, "") for n in range(96)]), 431
-    yield "100,000 fields", flood_of_headers_is_refused_in_bounded_memory, server
 
 
 def slow_checks(server):
@@ -150,23 +149,6 @@ def oversized_head_is_refused(server, head, status):
         wire.send(head)
         expect_equal(wire.read_head().status, status, "status")
         wire.read_to_end()
-
-
-def flood_of_headers_is_refused_in_bounded_memory(server):
-    server.reset_peak()
-    before = server.peak_kib()
-    with Wire(server.port) as wire:
-        try:
-            wire.send(request(fields=[("X-%d" % n, "x") for n in range(100_000)]))
-        except OSError:
-            pass  # it stopped listening to us long before the end, as it should
-        try:
-            expect_equal(wire.read_head().status, 431, "status")
-        except EOFError:
-            pass  # our unread bytes can make the kernel reset the stream before the answer is read
-    growth = server.peak_kib() - before
-    expect(growth < 1024, "memory grew by %d KiB", growth)
-    return "memory +%d KiB" % growth
 
 
 def endless_head_ends_with_the_handshake_deadline(server):

@@ -129,10 +129,10 @@ impl Hub {
     /// The reply to the subscribe, which said `recovery` and named `members`, is in the outbox: from here on
     /// there are pushes.
     pub(crate) fn start(&self, link: LinkId, channel: &ChannelName, recovery: &Recovery, members: &[Member]) {
+        let named: BTreeSet<&UserId> = members.iter().map(|member| &member.user).collect();
         self.with_subscription(link, channel, |subscription, head| {
             subscription.start(channel, recovery, head);
             if let Some(view) = &mut subscription.view {
-                let named: BTreeSet<&UserId> = members.iter().map(|member| &member.user).collect();
                 for push in view.start(|user| named.contains(user)) {
                     subscription.outbox.push(push);
                 }

@@ -25,15 +25,15 @@ pub(super) enum Given {
 pub(super) type Expected = String;
 
 impl Given {
-    /// What it is, for a message.
-    pub(super) fn kind(&self) -> &'static str {
+    /// What it is, for a message: a number itself, but never a text, which may be a secret in the wrong place.
+    pub(super) fn found(&self) -> String {
         match self {
-            Given::Words(_) | Given::Text(_) => "a string",
-            Given::Integer(_) => "a whole number",
-            Given::Float(_) => "a number",
-            Given::Bool(_) => "true or false",
-            Given::List(_) => "a list",
-            Given::Other(kind) => kind,
+            Given::Words(_) | Given::Text(_) => "a string".to_owned(),
+            Given::Integer(number) => number.to_string(),
+            Given::Float(number) => number.to_string(),
+            Given::Bool(value) => value.to_string(),
+            Given::List(_) => "a list".to_owned(),
+            Given::Other(kind) => (*kind).to_owned(),
         }
     }
 

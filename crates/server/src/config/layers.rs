@@ -17,7 +17,7 @@ pub(super) fn apply<T>(
 ) -> Result<(), String> {
     (setting.apply)(target, given).map_err(|expected| match given {
         Given::Words(_) | Given::Text(_) => format!("{path}: expected {expected}"),
-        _ => format!("{path}: expected {expected}, found {}", given.kind()),
+        _ => format!("{path}: expected {expected}, found {}", given.found()),
     })
 }
 

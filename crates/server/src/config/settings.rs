@@ -5,7 +5,7 @@
 use trunkline_net::handshake::OriginPolicy;
 
 use super::given::{Expected, Given};
-use super::{Api, ApiListen, Config, Origins, Problems, Secret, SessionKey, Source, Tls};
+use super::{Api, ApiListen, Config, Origins, Secret, SessionKey, Tls};
 
 /// One setting: a line of the reference.
 #[derive(Debug, Clone, Copy)]

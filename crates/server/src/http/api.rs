@@ -2,6 +2,7 @@
 //!
 //! Everything here is authorised by the API key alone: it may publish where no client may, and see what clients do not.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -18,8 +19,9 @@ use super::Problem;
 use super::body::{Body, Params};
 use crate::App;
 use crate::outbox::Ending;
+use crate::policy::Rights;
 use crate::session::SessionId;
-use crate::ticket::TicketRequest;
+use crate::ticket::{AddressPolicy, TicketRequest};
 
 /// Channels that one `broadcast` may name: each costs as much as a `publish`.
 const BROADCAST_CHANNELS: usize = 1_000;
@@ -151,9 +153,25 @@ pub(super) async fn channels(State(app): State<Arc<App>>, Params(with): Params<W
     ok(&Channels { channels: app.node.channels(&with.prefix, LIST_LIMIT).await? })
 }
 
+/// A ticket as a web service asks for it. Strict: a misspelt `channels`, were it ignored, would mint a ticket that may do
+/// everything.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mint {
+    user: UserId,
+    info: Option<Data>,
+    ip: Option<IpAddr>,
+    policy: Option<AddressPolicy>,
+    ttl_s: Option<u32>,
+    session_ttl_s: Option<u32>,
+    channels: Option<Rights>,
+    meta: Option<Data>,
+}
+
 /// `POST /api/v1/tickets`
-pub(super) async fn tickets(State(app): State<Arc<App>>, Body(wanted): Body<TicketRequest>) -> Answer {
-    mint(&app, wanted).await
+pub(super) async fn tickets(State(app): State<Arc<App>>, Body(wanted): Body<Mint>) -> Answer {
+    let Mint { user, info, ip, policy, ttl_s, session_ttl_s, channels, meta } = wanted;
+    mint(&app, TicketRequest { user, info, ip, policy, ttl_s, session_ttl_s, channels, meta }).await
 }
 
 /// Mints a ticket and answers with it.

@@ -86,6 +86,40 @@ fn a_delivery_that_comes_late_or_twice_is_passed_over() {
     assert!(matches!(items[..], [Item::Message(_), Item::Message(_)]), "the reply, and one push: {items:?}");
 }
 
+#[test]
+fn ones_own_join_is_not_told_however_late_it_is_delivered() {
+    let mut world = World::new([0; CLIENTS as usize]);
+    for client in [0, 1] {
+        world.subscribe(client);
+        world.reply(client);
+        assert!(world.read(client), "the reply");
+    }
+    let user = UserId::new("ann").expect("a user id");
+    world.hub.deliver(&world.name, Delivery::Join(&user, None, world.clients[0].session));
+    assert!(world.clients[0].outbox.take().is_none());
+    assert!(matches!(world.clients[1].outbox.take(), Some(Item::Message(_))), "the others are told");
+}
+
+#[test]
+fn catching_up_ends_even_where_history_does_not_know_what_was_delivered() {
+    let mut world = World::new([0; CLIENTS as usize]);
+    world.subscribe(0);
+    world.reply(0);
+    let before = world.channel.position();
+    world.publish(1, true, None);
+    world.publish(1, false, None);
+    let items: Vec<Item> = std::iter::from_fn(|| world.clients[0].outbox.take()).collect();
+    assert!(matches!(items[..], [Item::CatchUp(_), Item::Message(_)]), "behind: {items:?}");
+    let link = world.clients[0].link();
+    assert!(world.hub.plan(link, &world.name).is_some());
+    let lagging = HistoryPage { top: before, publications: Vec::new() };
+    assert_eq!(world.hub.catch_up(link, &world.name, lagging), Progress::Done);
+    let Some(Item::Message(gap)) = world.clients[0].outbox.take() else { panic!("a gap") };
+    assert_eq!(gap.json(), r#"{"channel":"room:1","gap":{"from":1,"to":2}}"#);
+    world.publish(1, false, None);
+    assert!(matches!(world.clients[0].outbox.take(), Some(Item::Message(_))), "live again");
+}
+
 /// One channel, its clients, and what each of them must believe.
 struct World {
     hub: Hub,

@@ -53,18 +53,14 @@ impl View {
             self.state = State::Held(IndexMap::new());
         }
         let (State::Starting(changes) | State::Held(changes)) = &mut self.state else { return false };
-        let change = Change { known: !present, present, push: push.clone() };
-        match changes.entry(user.clone()) {
-            indexmap::map::Entry::Vacant(entry) => {
-                entry.insert(change);
-            }
-            indexmap::map::Entry::Occupied(mut entry) => {
-                *entry.get_mut() = Change { known: entry.get().known, ..change };
-            }
-        }
-        if let State::Held(changes) = &mut self.state {
-            // Came and went unseen. One who went and came again stays: the info may have changed.
-            changes.retain(|_, change| change.known || change.present);
+        let known = changes.get(user).map_or(!present, |change| change.known);
+        changes.insert(user.clone(), Change { known, present, push: push.clone() });
+        // Came and went unseen. One who went and came again stays: the info may have changed.
+        if let State::Held(changes) = &mut self.state
+            && !known
+            && !present
+        {
+            changes.swap_remove(user);
         }
         false
     }

@@ -57,6 +57,9 @@ fn a_client_comes_back_to_its_session_within_the_linger_and_not_after() {
     let second = world.resume(&first).expect("back");
     assert_eq!(second.link, LinkId { session: first.link.session, serial: 2 });
     assert_eq!((second.displaced, &second.grant), (None, &first.grant));
+    world.pass(3_600);
+    world.sessions.sweep(world.now);
+    assert_eq!(world.sessions.len(), 1, "attached again, it does not end");
     world.detach(&second);
     world.pass(60);
     assert_eq!(world.resume(&second).map(drop), Err(SessionRefused::Gone));

@@ -78,6 +78,7 @@ async fn a_second_link_displaces_the_first_with_4409_and_nobody_has_left_by_it()
     assert_eq!(watcher.hear().await["join"]["user"], "ann");
     let mut new = world.arrive("192.0.2.1", None);
     new.ask("connect", json!({"session": session})).await;
+    assert_eq!(world.node.figures().subscriptions, 1, "the watcher's; the old link's have ended");
     let (disconnect, close) = old.hear_end().await;
     assert_eq!(
         (&disconnect["code"], &disconnect["reconnect"], close),
@@ -89,6 +90,27 @@ async fn a_second_link_displaces_the_first_with_4409_and_nobody_has_left_by_it()
     watcher.hear_nothing().await;
     world.publish("room:1", json!(1)).await;
     assert_eq!(new.hear().await["pub"]["offset"], 1, "the new link has the subscription");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_displaced_link_that_ends_before_the_new_one_subscribes_is_no_leave() {
+    let world = World::new();
+    let (mut watcher, _) = world.connect("watcher").await;
+    watcher.ask("subscribe", json!({"channel": "room:1", "presence": true})).await;
+    let (mut old, session) = world.connect("ann").await;
+    old.ask("subscribe", json!({"channel": "room:1"})).await;
+    assert_eq!(watcher.hear().await["join"]["user"], "ann");
+    // The session has its new link, and nothing else has happened yet when the old link's task runs.
+    let (_, outbox) = world.node.add_connection();
+    let (now, token) = (world.node.clock.now(), session.expose());
+    let resumed = world.node.sessions.resume(now, token, old.client.origin, outbox).expect("back");
+    assert_eq!(old.hear_end().await.1, 4409);
+    world.pass(Duration::from_secs(2)).await;
+    let channel = ChannelName::new("room:1").expect("a channel name");
+    let ann = resumed.grant.user.as_ref().expect("ann");
+    world.node.broker.enter(&channel, resumed.link, ann, None).await.expect("entered");
+    world.pass(Duration::from_secs(20)).await;
+    watcher.hear_nothing().await;
 }
 
 #[tokio::test(start_paused = true)]
