@@ -211,10 +211,10 @@ impl Link {
 
     /// Closes the connection from our side.
     pub(crate) async fn goodbye(mut self, code: CloseCode, reason: &str) {
-        let close = self.sender.close(code, reason);
-        let drain = async { while self.receiver.recv().await.is_some() {} };
         // Whether the hub heard it does not matter any more.
-        let _ = timeout(GOODBYE, async { tokio::join!(close, drain) }).await;
+        let _ = self.sender.close(code, reason);
+        let drain = async { while self.receiver.recv().await.is_some() {} };
+        let _ = timeout(GOODBYE, drain).await;
     }
 
     fn next_moment(&self) -> Option<Instant> {

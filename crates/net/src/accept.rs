@@ -55,8 +55,9 @@ impl Acceptor {
 
     /// Reads the request, judges it, answers it.
     ///
-    /// All of it within [`Limits::handshake_timeout`]. A request that is refused has been answered with its status and
-    /// the rule in words, and the stream closed, when this returns.
+    /// Reading the request has [`Limits::handshake_timeout`], and so has answering it. A request that is refused has been
+    /// answered with its status and the rule in words, and the stream closed, when this returns; that may take a second
+    /// more.
     ///
     /// # Errors
     ///

@@ -1,10 +1,12 @@
 //! The client's side: from a URL to a connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
 use rand::RngExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 use trunkline_websocket::handshake::http1::{self, ResponseReader};
 use trunkline_websocket::handshake::{self, Attempt, ConnectOptions, Rejected};
 use trunkline_websocket::url::WsUrl;
@@ -17,6 +19,9 @@ use crate::websocket::WebSocket;
 
 /// The most bytes of a refusal's body that are kept for the error.
 const REFUSAL_BODY: u64 = 4096;
+
+/// How long such a body is waited for. A server may keep the connection, and then only its framing would tell the end.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// Connects to a `ws:` URL with the default [`Limits`].
 ///
@@ -209,8 +214,12 @@ async fn refused<S: AsyncRead + Unpin>(
     let length = length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(REFUSAL_BODY);
     let mut body = rest[..rest.len().min(REFUSAL_BODY as usize)].to_vec();
     let missing = length.min(REFUSAL_BODY).saturating_sub(body.len() as u64);
-    // What there is of the body is worth showing; that it breaks off is not the error to report.
-    let _ = stream.take(missing).read_to_end(&mut body).await;
+    // These have none (RFC 9112 section 6.3).
+    let bodiless = response.status().is_informational() || matches!(response.status().as_u16(), 204 | 304);
+    if !bodiless {
+        // What there is of the body is worth showing; that it breaks off is not the error to report.
+        let _ = timeout(REFUSAL_TIME, stream.take(missing).read_to_end(&mut body)).await;
+    }
     let response = Some(response.map(|()| body));
     Error::Handshake(Box::new(HandshakeError { rejected, response }))
 }

@@ -6,6 +6,7 @@
 //! # async fn example() -> Result<(), trunkline_net::Error> {
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:9001").await?;
 //! let (stream, _) = listener.accept().await?;
+//! trunkline_net::tcp::configure(&stream)?;
 //! let mut socket = trunkline_net::accept(stream).await?;
 //! while let Some(message) = socket.recv().await {
 //!     socket.send(message?).await?;

@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -51,6 +51,12 @@ pub struct WebSocket<S> {
     failed: Option<io::Error>,
     /// The stream took bytes that it may not have passed on yet.
     unflushed: bool,
+    /// Until when a stream that failed to write may still have something to read.
+    last_words: Option<Instant>,
+    /// Since when the stream has taken nothing, while something waits.
+    stalled: Option<Instant>,
+    /// The remote's direction of the stream has ended, and we still owe it something.
+    read_over: bool,
     /// Our direction of the stream is shut down.
     shut: bool,
     subprotocol: Option<Box<str>>,
@@ -65,7 +71,8 @@ struct Ending {
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A connection over a stream on which the opening handshake is already done, by an HTTP framework for example.
     ///
-    /// `leftover` is what the framework had read past the request's head; it may be empty.
+    /// `leftover` is what the framework had read past the request's head; it may be empty. The runtime needs its timer
+    /// enabled.
     pub fn from_upgraded(stream: S, leftover: Bytes, role: Role, limits: impl Into<Arc<Limits>>) -> Self {
         let now = tokio::time::Instant::now().into_std();
         Self {
@@ -79,6 +86,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             ended: None,
             failed: None,
             unflushed: false,
+            last_words: None,
+            stalled: None,
+            read_over: false,
             shut: false,
             subprotocol: None,
         }
@@ -105,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Sends a message and waits until the stream has taken it.
     ///
-    /// While it waits, what arrives is read up to the next message, so that Pings are answered and an end is noticed.
+    /// What has arrived is read up to the next message, so that Pings are answered and an end is noticed.
     /// Two ends that both only send, each more than the path holds, still wait for each other: somebody has to
     /// receive. Use [`split`](Self::split) where both happen at once.
     ///
@@ -169,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Closes: what is queued leaves, then our Close frame; the remote's is awaited and the stream closed.
     ///
     /// Messages that still arrive are thrown away; receive until `None` first to have them. Bounded by
-    /// [`Limits::close_timeout`] for the remote's frame, and again for the end of the stream.
+    /// [`Limits::close_timeout`] for what is queued and the remote's frame, and again for the end of the stream.
     ///
     /// # Errors
     ///
@@ -255,11 +265,19 @@ impl<S> WebSocket<S> {
         self.ended.as_mut()?.error.take().map(Err)
     }
 
+    /// Whether nothing will ever be received again.
+    fn is_over(&self) -> bool {
+        let told = self.ended.as_ref().is_some_and(|ended| ended.error.is_none());
+        told && self.ready.is_none() && self.stream.is_none()
+    }
+
     /// For the sending side: the end is an error each time, and stays for the receiving side to be told.
     fn end_as_error(&self) -> Result<(), Error> {
-        match &self.ended {
-            Some(ended) => Err(Error::Closed(ended.closed.clone())),
-            None => Ok(()),
+        match (&self.ended, &self.failed) {
+            (Some(ended), _) => Err(Error::Closed(ended.closed.clone())),
+            // Something that was queued will never leave, though the remote's last words may still have to be read.
+            (None, Some(failed)) => Err(Error::Io(failed.kind().into())),
+            (None, None) => Ok(()),
         }
     }
 }

@@ -50,7 +50,7 @@ async fn closing_through_a_sender_ends_both_ends_cleanly() {
     let (sender, mut receiver) = server.split();
     sender.send("bye").await.expect("open");
     sender.send_prepared(Prepared::text("bye again")).await.expect("open");
-    sender.close(CloseCode::GOING_AWAY, &"ä".repeat(100)).await.expect("open");
+    sender.close(CloseCode::GOING_AWAY, &"ä".repeat(100)).expect("open");
     let serving = tokio::spawn(async move {
         assert!(receiver.recv().await.is_none());
         receiver.closed().expect("ended").clone()

@@ -16,6 +16,7 @@
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:9001").await?;
 //! loop {
 //!     let (stream, _) = listener.accept().await?;
+//!     trunkline::tcp::configure(&stream)?;
 //!     tokio::spawn(async move {
 //!         let mut socket = trunkline::accept(stream).await?;
 //!         while let Some(message) = socket.recv().await {

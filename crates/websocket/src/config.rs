@@ -60,8 +60,9 @@ pub struct Limits {
     /// From the first byte to the finished opening handshake (10 s): one deadline for the whole head, however
     /// slowly it trickles in. `None` waits for ever.
     pub handshake_timeout: Option<Duration>,
-    /// From our Close frame to the remote's (5 s), and again from there to the end of the stream. `None` waits for
-    /// ever.
+    /// From closing to the remote's Close frame (5 s), and again from there to the end of the stream. What was queued
+    /// before has to leave in this time too: a remote that reads a byte now and then must not hold the close for
+    /// hours. `None` waits for ever.
     pub close_timeout: Option<Duration>,
     /// How long nothing may arrive before we ask with a Ping (30 s); `None` never asks. Below the 60 s idle limit
     /// that nginx and most load balancers ship with, twice over.

@@ -149,6 +149,15 @@ impl Connection {
     /// [`Misuse::Full`] past the outgoing mark: nothing was queued, write and try again.
     pub fn send(&mut self, message: Message) -> Result<(), Misuse> {
         self.may_send()?;
+        self.send_promised(message)
+    }
+
+    /// From above: queues a message for which there was [room](Connection::has_room) when it was asked for. Pongs may
+    /// have taken it since, and a promise is a promise.
+    pub fn send_promised(&mut self, message: Message) -> Result<(), Misuse> {
+        if !self.is_open() {
+            return Err(Misuse::AfterClose);
+        }
         self.queue(message.opcode(), message.into_bytes());
         Ok(())
     }
@@ -156,6 +165,14 @@ impl Connection {
     /// From above: queues a message that was framed before; see [`Prepared`].
     pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Misuse> {
         self.may_send()?;
+        self.send_prepared_promised(prepared)
+    }
+
+    /// As [`Connection::send_promised`], for a message that was framed before.
+    pub fn send_prepared_promised(&mut self, prepared: &Prepared) -> Result<(), Misuse> {
+        if !self.is_open() {
+            return Err(Misuse::AfterClose);
+        }
         match self.role {
             Role::Server => self.output.share(prepared.frame().clone()),
             Role::Client(_) => self.queue_copy(prepared.opcode(), prepared.payload()),
@@ -208,9 +225,9 @@ impl Connection {
         }
     }
 
-    /// The one deadline that is set, and why.
+    /// The one deadline that is set, and why. One that no [`Instant`] can express is none.
     pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
-        let close = |since: Instant| Some(since + self.limits.close_timeout?);
+        let close = |since: Instant| since.checked_add(self.limits.close_timeout?);
         match self.state {
             State::Open => self.keepalive.deadline(&self.limits),
             State::Closing { since } => Some((close(since)?, Why::Close)),
@@ -223,10 +240,16 @@ impl Connection {
     pub fn handle_timeout(&mut self, now: Instant) {
         let Some((_, why)) = self.poll_timeout().filter(|(at, _)| *at <= now) else { return };
         match why {
+            // One Ping on its way is enough: a remote that talks and does not read must not gather them.
+            Why::Ping if self.keepalive.is_queued(self.output.written()) => self.keepalive.asked_already(now),
             Why::Ping => {
                 let payload = self.keepalive.asked(now);
+                let alone = self.output.is_empty();
                 self.queue_copy(OpCode::Ping, &payload);
+                let end = self.output.end();
+                self.keepalive.queued(end, if alone { end } else { self.output.written() });
             }
+            Why::Pong if self.keepalive.on_its_way(self.output.written(), now) => {}
             Why::Pong => {
                 // The remote may hear us though we do not hear it, so it is told, and told who failed whom.
                 self.queue_close(CloseCode::POLICY, "no answer to a ping");
@@ -248,7 +271,8 @@ impl Connection {
 
     /// Whether sending would not meet [`Misuse::Full`].
     pub fn has_room(&self) -> bool {
-        self.output.len() < self.limits.outgoing
+        // Whatever the mark, one message may overshoot it.
+        self.output.is_empty() || self.output.len() < self.limits.outgoing
     }
 
     /// Bytes that wait to be written.

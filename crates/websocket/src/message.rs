@@ -163,6 +163,8 @@ pub(crate) struct Assembler {
     fragments: u32,
     /// The length of all its frames so far, by their headers.
     announced: u64,
+    /// What it can reach: the announced length once the last frame has begun, the limit before.
+    most: u64,
     kept: Vec<u8>,
     utf8: utf8::Validator,
 }
@@ -194,6 +196,7 @@ impl Assembler {
         if self.announced > limits.message as u64 {
             return Err(Violation::MessageTooBig { limit: limits.message, got: self.announced });
         }
+        self.most = if header.fin { self.announced } else { limits.message as u64 };
         Ok(())
     }
 
@@ -212,12 +215,12 @@ impl Assembler {
         Ok(())
     }
 
-    /// Grows by doubling, but never past what the headers have announced, which is within the limit.
+    /// Grows by doubling, so that many fragments cost linear time, but never past what the message can reach.
     fn make_room(&mut self, more: usize) {
         let need = self.kept.len() + more;
         if need > self.kept.capacity() {
-            let announced = usize::try_from(self.announced).unwrap_or(usize::MAX);
-            let target = need.max(announced.min(2 * self.kept.capacity()));
+            let most = usize::try_from(self.most).unwrap_or(usize::MAX);
+            let target = need.max(most.min(self.kept.capacity().saturating_mul(2)));
             self.kept.reserve_exact(target - self.kept.len());
         }
     }

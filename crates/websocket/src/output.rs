@@ -47,14 +47,19 @@ impl Output {
 
     /// Queues a copy.
     pub(crate) fn copy(&mut self, bytes: &[u8]) {
+        // An output that never runs empty must not keep what was written. Half of it at the least: a byte moves once.
+        if self.open_done > self.open.len() / 2 {
+            self.open.drain(..self.open_done);
+            self.open_done = 0;
+        }
         self.open.extend_from_slice(bytes);
         self.waiting += bytes.len();
     }
 
     /// Queues a copy that `change` may work over in place, such as a mask.
     pub(crate) fn copy_with(&mut self, bytes: &[u8], change: impl FnOnce(&mut [u8])) {
-        let start = self.open.len();
         self.copy(bytes);
+        let start = self.open.len() - bytes.len();
         change(&mut self.open[start..]);
     }
 

@@ -446,5 +446,8 @@ fn a_reader_in_a_log_shows_nothing_of_the_head() {
     let mut reader = HeadReader::new(HeadLimits::default());
     reader.receive(b"GET /?ticket=secret HTTP/1.1\r\nCookie: secret\r\n").expect("a good beginning");
     let shown = format!("{reader:?}");
-    assert!(shown.contains("bytes: 46") && !shown.contains("115, 101, 99") && !shown.contains("secret"), "{shown}");
+    assert!(
+        shown.contains("bytes: 46") && !shown.contains("115, 101, 99") && !shown.contains("secret"),
+        "{shown}"
+    );
 }

@@ -109,7 +109,7 @@ async fn speak(sender: &Sender, lines: &mut Lines, wait: Duration, between: &Bet
         result = send_lines(sender, lines, wait, &between.heard) => result,
     };
     // Too late if the connection has ended, and then there is nothing to close.
-    let _ = sender.close(CloseCode::NORMAL, "").await;
+    let _ = sender.close(CloseCode::NORMAL, "");
     result
 }
 

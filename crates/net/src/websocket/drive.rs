@@ -3,7 +3,8 @@
 use std::future::Future;
 use std::io::IoSlice;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,6 +17,10 @@ use crate::scratch;
 
 /// Turns of the loop before the task lets others run: a remote that never stops must not keep the thread.
 const TURNS: usize = 64;
+
+/// After a write has failed, how long the stream has to say what it still holds: the runtime may not have learnt yet that
+/// there is something to read. A socket needs no more than its next turn.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Slices given to one vectored write. The kernel takes 1,024; past a few dozen there is nothing to gain.
 const SLICES: usize = 32;
@@ -53,10 +58,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let both = self.wakers.register(side, cx.waker());
         let cx = &mut Context::from_waker(both.as_ref().unwrap_or(cx.waker()));
         for _ in 0..TURNS {
+            if until == Until::Ended {
+                // Before anything is looked at: a message in the way of the input would stop it for good.
+                self.ready = None;
+            }
             let wrote = self.write_step(cx);
             let looked = self.look_step();
             let closed = self.close_step(cx);
             if self.is_there(until) {
+                // Who only sends shall still answer Pings and notice the end.
+                if until == Until::Written && self.read_step(cx, until) == Did::Something {
+                    self.write_step(cx);
+                }
                 self.wakers.clear(side);
                 return Poll::Ready(());
             }
@@ -70,16 +83,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Poll::Pending
     }
 
-    fn is_there(&mut self, until: Until) -> bool {
-        if until == Until::Ended {
-            self.ready = None;
-        }
+    fn is_there(&self, until: Until) -> bool {
         // The end is told only when the stream is closed too, and after the messages before it.
         let over = self.ended.is_some() && self.stream.is_none();
         over || match until {
             Until::Message => self.ready.is_some(),
             Until::Room => self.connection.has_room() || !self.connection.is_open(),
-            Until::Written => self.connection.buffered() == 0 && !self.unflushed,
+            // What could not be written is as much as written: it never will be, and the caller is told so.
+            Until::Written => self.failed.is_some() || self.connection.buffered() == 0 && !self.unflushed,
             Until::Ended => false,
         }
     }
@@ -98,9 +109,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                     let waiting = output.remaining();
                     output.advance(waiting);
                     self.failed = Some(result.err().unwrap_or_else(|| std::io::ErrorKind::WriteZero.into()));
+                    // Reading ends now, and nothing else may tell the task that does it.
+                    self.wakers.wake(Side::Receive);
                 }
-                Poll::Pending => return did,
+                Poll::Pending => {
+                    self.stalled.get_or_insert_with(now);
+                    return did;
+                }
             }
+            self.stalled = None;
             self.unflushed = true;
             did = Did::Something;
         }
@@ -108,7 +125,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if self.unflushed
             && let Poll::Ready(result) = Pin::new(stream).poll_flush(cx)
         {
-            self.failed = self.failed.take().or(result.err());
+            if let Err(error) = result {
+                self.failed.get_or_insert(error);
+                self.wakers.wake(Side::Receive);
+            }
             self.unflushed = false;
             did = Did::Something;
         }
@@ -157,6 +177,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if how != AfterWrite::ShutdownThenAwaitEnd {
             self.stream = None;
             self.timer = None;
+            // Nothing is left that could.
+            self.wakers.wake(Side::Receive);
+            self.wakers.wake(Side::Send);
         }
         Did::Something
     }
@@ -165,6 +188,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     fn read_step(&mut self, cx: &mut Context<'_>, until: Until) -> Did {
         let blocked = self.ready.is_some() && until != Until::Ended;
         if blocked || self.input_at < self.input.len() {
+            return Did::Nothing;
+        }
+        let owing = self.failed.is_none() && (self.connection.buffered() > 0 || self.unflushed);
+        if self.read_over && owing {
             return Did::Nothing;
         }
         scratch::with(|scratch| {
@@ -178,13 +205,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                     self.input_at = 0;
                     Did::Something
                 }
+                // It has said goodbye and only its own direction is over: what we owe it can still arrive.
+                Poll::Ready(Ok(())) if owing && self.ended.is_some() => {
+                    self.read_over = true;
+                    Did::Something
+                }
                 Poll::Ready(result) => {
                     self.failed = self.failed.take().or(result.err());
                     self.connection.receive_end(now());
                     Did::Something
                 }
-                // Nothing is left to read and nothing can be written: this stream is over.
-                Poll::Pending if self.failed.is_some() => {
+                // The end is told already and nothing can be written: this stream is over.
+                Poll::Pending if self.failed.is_some() && self.ended.is_some() => {
                     self.connection.receive_end(now());
                     Did::Something
                 }
@@ -194,32 +226,70 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Keeps the timer at the connection's deadline.
-    ///
-    /// The deadline moves with every byte that arrives, the timer does not: it is looked at again when it fires.
     fn time_step(&mut self, cx: &mut Context<'_>) -> Did {
+        if self.failed.is_some() && self.ended.is_none() && self.ready.is_none() && self.stream.is_some() {
+            let until = *self.last_words.get_or_insert_with(|| now() + LAST_WORDS);
+            return match self.poll_deadline(cx, until) {
+                Poll::Pending => Did::Nothing,
+                Poll::Ready(due) => {
+                    if due {
+                        self.connection.receive_end(now());
+                    }
+                    Did::Something
+                }
+            };
+        }
         let Some((deadline, why)) = self.connection.poll_timeout() else { return Did::Nothing };
-        // Whoever does not read cannot tell whether the remote has answered.
-        let unread = self.ready.is_some() && matches!(why, Why::Ping | Why::Pong);
-        if unread || self.stream.is_none() {
+        if self.stream.is_none() {
             return Did::Nothing;
         }
+        // Whoever does not read cannot tell whether the remote has answered, only whether it takes what we write.
+        let unread = self.ready.is_some() && matches!(why, Why::Ping | Why::Pong);
+        if unread {
+            let Some(deadline) = self.stalled_until() else { return Did::Nothing };
+            return match self.poll_deadline(cx, deadline) {
+                Poll::Pending => Did::Nothing,
+                Poll::Ready(due) => {
+                    if due {
+                        self.failed = Some(std::io::ErrorKind::TimedOut.into());
+                        self.connection.receive_end(now());
+                    }
+                    Did::Something
+                }
+            };
+        }
+        match self.poll_deadline(cx, deadline) {
+            Poll::Pending => Did::Nothing,
+            Poll::Ready(due) => {
+                if due {
+                    self.connection.handle_timeout(now());
+                }
+                Did::Something
+            }
+        }
+    }
+
+    /// When a remote that takes nothing of what we write counts as dead: as long as one that sends nothing.
+    fn stalled_until(&self) -> Option<std::time::Instant> {
+        let limits = self.connection.limits();
+        self.stalled?.checked_add(limits.ping_interval?)?.checked_add(limits.pong_timeout?)
+    }
+
+    /// Whether the deadline has come, once the timer has fired.
+    ///
+    /// The deadline moves with every byte that arrives, the timer does not: it is looked at again when it fires.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: std::time::Instant) -> Poll<bool> {
         let deadline = tokio::time::Instant::from_std(deadline);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
         }
-        if timer.as_mut().poll(cx).is_pending() {
-            return Did::Nothing;
-        }
-        if deadline <= tokio::time::Instant::now() {
-            self.connection.handle_timeout(now());
-            if let Some((next, _)) = self.connection.poll_timeout() {
-                timer.as_mut().reset(tokio::time::Instant::from_std(next));
-            }
-        } else {
+        ready!(timer.as_mut().poll(cx));
+        let due = deadline <= tokio::time::Instant::now();
+        if !due {
             timer.as_mut().reset(deadline);
         }
-        Did::Something
+        Poll::Ready(due)
     }
 
     /// Gives the connection its input up to the first message, and says how much that was.

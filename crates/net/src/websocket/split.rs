@@ -4,12 +4,12 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use trunkline_websocket::{CloseCode, Closed, Message, Prepared};
 
+use super::WebSocket;
 use super::drive::Until;
 use super::wakers::Side;
-use super::{WebSocket, now};
 use crate::error::Error;
 
 /// Messages that may wait for the receiver to take them, beside what [`Limits::outgoing`] holds.
@@ -24,6 +24,7 @@ const QUEUE: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Sender {
     queue: mpsc::Sender<Order>,
+    goodbye: mpsc::Sender<Goodbye>,
 }
 
 /// The receiving half, which owns the connection and drives it: poll [`Receiver::recv`] without pause.
@@ -31,18 +32,23 @@ pub struct Sender {
 pub struct Receiver<S> {
     socket: WebSocket<S>,
     queue: mpsc::Receiver<Order>,
+    goodbye: mpsc::Receiver<Goodbye>,
 }
 
 #[derive(Debug)]
 enum Order {
     Message(Message),
     Prepared(Prepared),
-    Close(CloseCode, String),
 }
 
+/// Our Close frame. Not one of the orders: those wait for room, which a remote that does not read never makes.
+type Goodbye = (CloseCode, String);
+
 pub(super) fn split<S>(socket: WebSocket<S>) -> (Sender, Receiver<S>) {
-    let (sender, queue) = mpsc::channel(QUEUE);
-    (Sender { queue: sender }, Receiver { socket, queue })
+    let (orders, queue) = mpsc::channel(QUEUE);
+    // The first goodbye counts; there is no use for a second.
+    let (farewell, goodbye) = mpsc::channel(1);
+    (Sender { queue: orders, goodbye: farewell }, Receiver { socket, queue, goodbye })
 }
 
 /// The connection has ended, or its [`Receiver`] is gone: the message was not sent.
@@ -70,12 +76,22 @@ impl Sender {
         self.order(Order::Prepared(prepared)).await
     }
 
-    /// Queues our Close frame behind the messages before it. The receiver then ends with the remote's answer.
+    /// Closes: what was queued before leaves, then our Close frame. The receiver then ends with the remote's answer, or
+    /// after [`Limits::close_timeout`]. Returns at once; messages that still wait for a place in the queue are not sent.
     ///
     /// A reason is cut at the last character that fits into 123 bytes.
-    pub async fn close(&self, code: CloseCode, reason: &str) -> Result<(), Ended> {
+    ///
+    /// # Errors
+    ///
+    /// [`Ended`] if the connection is gone. Closing one that is closing already changes nothing.
+    ///
+    /// [`Limits::close_timeout`]: trunkline_websocket::Limits::close_timeout
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), Ended> {
         let reason = &reason[..reason.floor_char_boundary(trunkline_websocket::close::MAX_REASON)];
-        self.order(Order::Close(code, reason.to_owned())).await
+        match self.goodbye.try_send((code, reason.to_owned())) {
+            Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(Ended),
+        }
     }
 
     async fn order(&self, order: Order) -> Result<(), Ended> {
@@ -102,8 +118,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            self.take_goodbye(cx);
             let asleep = self.take_orders(cx);
-            if self.socket.poll_until(cx, Side::Receive, Until::Message).is_ready() {
+            let poll = self.socket.poll_until(cx, Side::Receive, Until::Message);
+            if !self.socket.connection.is_open() {
+                // Closing or closed: senders that wait for a place shall learn it now.
+                self.queue.close();
+            }
+            if self.socket.stream().is_none() {
+                self.goodbye.close();
+            }
+            if poll.is_ready() {
                 return Poll::Ready(());
             }
             // Writing may have made room, and only a queue that has been asked wakes this task.
@@ -117,16 +142,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     fn take_orders(&mut self, cx: &mut Context<'_>) -> bool {
         while self.socket.has_room() {
             let Poll::Ready(Some(order)) = self.queue.poll_recv(cx) else { return true };
-            let result = match order {
-                Order::Message(message) => self.socket.connection.send(message),
-                Order::Prepared(prepared) => self.socket.connection.send_prepared(&prepared),
-                Order::Close(code, reason) => self.socket.connection.close(now(), Some(code), &reason),
-            };
-            if result.is_err() {
-                // Closing or closed: senders shall learn it at their next call.
-                self.queue.close();
-            }
+            self.carry_out(order);
         }
         false
+    }
+
+    /// Begins to close, if a sender has said so: with all that is queued, room or not. That is [`QUEUE`] messages at
+    /// the most.
+    fn take_goodbye(&mut self, cx: &mut Context<'_>) {
+        let Poll::Ready(Some((code, reason))) = self.goodbye.poll_recv(cx) else { return };
+        self.queue.close();
+        while let Ok(order) = self.queue.try_recv() {
+            self.carry_out(order);
+        }
+        // The sender has cut the reason to length, so there is nothing to refuse.
+        let _ = self.socket.start_close(code, &reason);
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        let result = match order {
+            Order::Message(message) => self.socket.connection.send_promised(message),
+            Order::Prepared(prepared) => self.socket.connection.send_prepared_promised(&prepared),
+        };
+        if result.is_err() {
+            // Closing or closed: senders shall learn it at their next call.
+            self.queue.close();
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_core::Stream;
+use futures_core::{FusedStream, Stream};
 use futures_sink::Sink;
 use tokio::io::{AsyncRead, AsyncWrite};
 use trunkline_websocket::{CloseCode, Message};
@@ -23,9 +23,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> FusedStream for WebSocket<S> {
+    fn is_terminated(&self) -> bool {
+        self.is_over()
+    }
+}
+
 /// Messages to send. Ready means room below [`Limits::outgoing`](trunkline_websocket::Limits::outgoing).
 ///
-/// Closing sends a Close frame with 1000 and returns when it is written; the stream half then ends with the remote's.
+/// Closing sends a Close frame with 1000 and returns when it is written, or can no longer be; the stream half then ends
+/// with the remote's. Receive until `None` before the connection is dropped, or a reset may overtake the Close frame.
+///
+/// [`WebSocket`] has methods of its own called `send`, `feed`, `flush` and `close`, which are found first.
 impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     type Error = Error;
 
@@ -35,7 +44,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-        Ok(self.connection.send(message)?)
+        Ok(self.connection.send_promised(message)?)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -44,7 +53,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.connection.close(now(), Some(CloseCode::NORMAL), "")?;
+        if self.connection.is_open() {
+            self.connection.close(now(), Some(CloseCode::NORMAL), "")?;
+            // There is a nearer deadline now, and a task that only receives has its timer at the old one.
+            self.wakers.wake(Side::Receive);
+        }
         ready!(self.poll_until(cx, Side::Send, Until::Written));
         Poll::Ready(Ok(()))
     }

@@ -43,6 +43,17 @@ impl Wakers {
         Some(Waker::from(Arc::clone(both)))
     }
 
+    /// Wakes this side, for what the other has done and no stream or timer will tell.
+    pub(super) fn wake(&self, side: Side) {
+        let waker = match side {
+            Side::Receive => &self.receive,
+            Side::Send => &self.send,
+        };
+        if let Some(waker) = waker {
+            waker.wake_by_ref();
+        }
+    }
+
     /// This side no longer waits.
     pub(super) fn clear(&mut self, side: Side) {
         match side {

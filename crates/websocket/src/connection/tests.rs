@@ -10,6 +10,7 @@ use crate::config::MaskSource;
 mod closing;
 mod data;
 mod every_byte;
+mod extremes;
 mod flood;
 mod violations;
 

@@ -48,6 +48,16 @@ fn a_held_pong_does_not_wait_for_the_output_to_be_empty() {
 }
 
 #[test]
+fn a_remote_that_talks_and_never_reads_gets_one_ping_and_not_one_for_every_interval() {
+    let mut server = Bench::server();
+    for _ in 0..1000 {
+        server.wait(Duration::from_secs(30));
+        server.receive(&masked(0x8a, b""));
+    }
+    assert_eq!(server.connection.buffered(), 6);
+}
+
+#[test]
 fn sending_past_the_outgoing_mark_is_refused_and_queues_nothing() {
     let limits = Limits { outgoing: 1000, ..Limits::default() };
     let mut server = Bench::new(Role::Server, limits);

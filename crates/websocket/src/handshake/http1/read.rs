@@ -65,7 +65,10 @@ pub struct HeadReader {
 /// Without the head itself: it holds cookies, tickets and passwords, and a log is no place for them.
 impl fmt::Debug for HeadReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HeadReader").field("bytes", &self.head.len()).field("rejected", &self.rejected).finish()
+        f.debug_struct("HeadReader")
+            .field("bytes", &self.head.len())
+            .field("rejected", &self.rejected)
+            .finish()
     }
 }
 
