@@ -148,20 +148,28 @@ async fn the_close_deadline_holds_when_the_sink_closes_while_the_stream_waits_in
 
 /// A stream whose two directions know nothing of each other, as many tunnels are.
 #[derive(Clone, Default)]
-struct Halves(Arc<Mutex<(bool, Option<Waker>, Option<Waker>)>>);
+struct Halves(Arc<Mutex<Directions>>);
+
+#[derive(Default)]
+struct Directions {
+    broken: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
 impl AsyncRead for Halves {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.0.lock().expect("whole").1 = Some(cx.waker().clone());
+        self.0.lock().expect("whole").reader = Some(cx.waker().clone());
         Poll::Pending
     }
 }
 impl AsyncWrite for Halves {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let mut this = self.0.lock().expect("whole");
-        if this.0 {
+        if this.broken {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        this.2 = Some(cx.waker().clone());
+        this.writer = Some(cx.waker().clone());
         Poll::Ready(Ok(data.len()))
     }
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -180,7 +188,7 @@ async fn the_receiving_task_is_told_when_the_sending_task_meets_the_end() {
     let (mut out, mut inn) = StreamExt::split(server);
     let waiting = tokio::spawn(async move { inn.next().await });
     tokio::time::sleep(Duration::from_secs(1)).await;
-    stream.0.lock().expect("whole").0 = true;
+    stream.0.lock().expect("whole").broken = true;
     for _ in 0..3 {
         let _ = out.send(Message::from("x")).await;
         let _ = out.flush().await;
