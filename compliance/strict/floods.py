@@ -34,10 +34,12 @@ def slow_checks(server):
 
 def warm_up(server):
     """Have the server touch, once, the code and the arenas that every connection uses."""
+    before = server.descriptors()
     for _ in range(50):
         with opened(server.port) as wire:
             wire.send(frame(TEXT, b"hello") + frame(PING) + frame(BINARY, bytes(1000)) + close_frame())
             wire.read_to_end()
+    wait_until_let_go(server, before)
 
 
 def flood_of_headers_is_refused_in_bounded_memory(server):
@@ -50,7 +52,7 @@ def flood_of_headers_is_refused_in_bounded_memory(server):
             expect_equal(wire.read_head().status, 431, "status")
         except EOFError:
             pass  # our unread bytes can make the kernel reset the stream before the answer is read
-    return growth.within(1 * KIB)
+    return growth.within(512)
 
 
 def declared_lengths_allocate_nothing(server):
@@ -65,7 +67,7 @@ def declared_lengths_allocate_nothing(server):
             wire.send(b"x")
     for wire in wires:
         wire.socket.close()
-    return growth.within(8 * KIB)
+    return growth.within(2 * KIB)
 
 
 def message_of_as_many_fragments_as_allowed_comes_back(server):
@@ -89,21 +91,21 @@ def endless_fragments_are_refused_in_bounded_memory(server, payload):
         except EOFError:
             pass  # our unread bytes can make the kernel reset the stream before the Close frame is read
     expect(server.alive(), "the server died")
-    return growth.within(2 * KIB)
+    return growth.within(512)
 
 
 def ping_flood_without_reading_keeps_memory_flat(server):
     block = frame(PING, b"x" * 125) * 1000
     with peak_growth(server) as growth, opened(server.port, receive_buffer=4096) as wire:
         sent = push(wire, block)
-    return "%d MiB of pings, %s" % (sent >> 20, growth.within(2 * KIB))
+    return "%d MiB of pings, %s" % (sent >> 20, growth.within(512))
 
 
 def message_flood_without_reading_keeps_memory_bounded(server):
     block = frame(BINARY, b"x" * 65_000) * 16
     with peak_growth(server) as growth, opened(server.port, receive_buffer=4096) as wire:
         sent = push(wire, block)
-    return "%d MiB of messages, %s" % (sent >> 20, growth.within(4 * KIB))
+    return "%d MiB of messages, %s" % (sent >> 20, growth.within(2 * KIB))
 
 
 def connections_leave_nothing_behind(server):
@@ -115,12 +117,12 @@ def connections_leave_nothing_behind(server):
                 wire.send(close_frame())
                 wire.read_to_end()
 
-    some(1000)
     descriptors = server.descriptors()
+    some(1000)
     with peak_growth(server) as growth:
         some(9000)
-    expect(server.descriptors() <= descriptors, "%d descriptors, %d before", server.descriptors(), descriptors)
-    return growth.within(1 * KIB)
+    wait_until_let_go(server, descriptors)
+    return growth.within(512)
 
 
 def peer_that_never_closes_after_a_violation_is_let_go(server):
@@ -191,5 +193,6 @@ class peak_growth:
         self.kib = self.server.peak_kib() - self.before
 
     def within(self, limit):
+        """`limit` in KiB."""
         expect(self.kib <= limit, "memory grew by %d KiB, at most %d are allowed", self.kib, limit)
         return "memory +%d KiB" % self.kib
