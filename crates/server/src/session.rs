@@ -387,7 +387,8 @@ impl SessionRefused {
     /// Its name in logs and metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            SessionRefused::Forged => "forged",
+            // After a restart with a key made up at random this is every token there was, and no attack.
+            SessionRefused::Forged => "not sealed with our key",
             SessionRefused::Superseded => "superseded",
             SessionRefused::Gone => "gone",
             SessionRefused::Expired => "expired",
