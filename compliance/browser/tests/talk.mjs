@@ -15,6 +15,7 @@ export async function talkTests(context) {
       await bruno.heard('hello from the left');
       await bruno.say('hello from the right');
       await alva.heard('hello from the right');
+      await bruno.heard('hello from the right');
       assert.deepEqual(await alva.texts(), ['hello from the left', 'hello from the right']);
       assert.deepEqual(await bruno.texts(), await alva.texts());
       await alva.shows('hello from the right');
