@@ -146,6 +146,11 @@ impl Channel {
         !self.history.is_empty()
     }
 
+    #[cfg(test)]
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// One page of the history as of `now`.
     pub(crate) fn page(&mut self, now: Instant, query: &HistoryQuery) -> HistoryPage {
         self.expire(now);

@@ -21,7 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use trunkline_net::Error;
-use trunkline_net::handshake::Rule;
+use trunkline_net::handshake::{Rejected, Rule, check_request};
 use trunkline_net::http1::{RequestHead, Rewind, read_request, refuse};
 
 use crate::App;
@@ -173,7 +173,10 @@ async fn by_first_head(app: &Arc<App>, site: &Site, mut stream: Stream, remote: 
         Ok(head) if site.serves.doors && door::wants(&head.request) => {
             door::over_stream(app, remote, stream, head).await;
         }
-        Ok(head) => over_http(app, site, stream, head, remote).await,
+        Ok(head) => match check_request(&head.request) {
+            Ok(()) => over_http(app, site, stream, head, remote).await,
+            Err(rejected) => refuse_head(app, stream, &rejected.into()).await,
+        },
         Err(error) => refuse_head(app, stream, &error).await,
     }
 }
@@ -205,7 +208,11 @@ async fn refuse_head(app: &App, mut stream: Stream, error: &Error) {
 async fn over_http(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead, remote: &Arc<Remote>) {
     let service = service_fn(|request: http::Request<Incoming>| {
         let (router, remote) = (site.router.clone(), remote.clone());
+        let checked = check_request(&request);
         async move {
+            if let Err(rejected) = checked {
+                return Ok(broken_request(&rejected).map(Body::from));
+            }
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(remote);
             let Ok(response) = router.oneshot(request).await;
@@ -231,6 +238,13 @@ async fn over_http(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHea
     if let Err(error) = ended {
         tracing::debug!(address = ?remote.address, %error, "an HTTP connection ended with an error");
     }
+}
+
+/// The answer to a request that two readers could understand in two ways, after which the connection ends.
+fn broken_request(rejected: &Rejected) -> Response<String> {
+    let mut response = rejected.to_response();
+    response.headers_mut().insert(TRUNKLINE, VERSION);
+    response
 }
 
 /// hyper panics below this.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use trunkline_websocket::handshake::http1::{HeadLimits, HeadReader, write_response};
 use trunkline_websocket::handshake::negotiate::parse_extensions;
 use trunkline_websocket::handshake::{
-    AcceptPolicy, Accepted, Misuse, OriginPolicy, Rule, accept, accept_value,
+    AcceptPolicy, Accepted, Misuse, OriginPolicy, Rule, accept, accept_value, check_request,
 };
 
 fn accepted(request: &Request<()>) -> Accepted {
@@ -298,6 +298,33 @@ fn a_request_that_announces_a_body_is_refused() {
     let both = add(add(example(), "content-length", "0"), "transfer-encoding", "chunked");
     assert_eq!(refused(&both), (Rule::Body, 400));
     accepted(&add(example(), "content-length", "0"));
+}
+
+#[test]
+fn any_request_needs_one_host_and_a_body_with_one_end() {
+    let table: &[(&str, &[(&str, &str)], Option<Rule>)] = &[
+        ("good", &[("Host", "a:1")], None),
+        ("a length", &[("Host", "a"), ("Content-Length", "5")], None),
+        ("chunks", &[("Host", "a"), ("Transfer-Encoding", "Chunked")], None),
+        ("no host", &[], Some(Rule::Host)),
+        ("two hosts", &[("Host", "a"), ("Host", "a")], Some(Rule::Host)),
+        (
+            "two ends",
+            &[("Host", "a"), ("Content-Length", "5"), ("Transfer-Encoding", "chunked")],
+            Some(Rule::Framing),
+        ),
+        ("another coding", &[("Host", "a"), ("Transfer-Encoding", "gzip, chunked")], Some(Rule::Framing)),
+        (
+            "chunked twice",
+            &[("Host", "a"), ("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "chunked")],
+            Some(Rule::Framing),
+        ),
+    ];
+    for (name, headers, expected) in table {
+        let got = check_request(&with(headers)).err();
+        assert_eq!(got.as_ref().map(|rejected| rejected.rule()), *expected, "{name}");
+        assert!(got.is_none_or(|rejected| rejected.status() == 400), "{name}");
+    }
 }
 
 #[test]

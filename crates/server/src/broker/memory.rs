@@ -23,6 +23,10 @@ use crate::session::LinkId;
 /// overnight.
 const QUIET_FOR: Duration = Duration::from_secs(24 * 3_600);
 
+/// After a search for rooms to give up that found none, how long nobody searches again. A search looks at every room: were it
+/// made for each command that names a new channel, a full house would be an easy way to stop the server.
+const SEARCH_PAUSE: Duration = Duration::from_secs(1);
+
 /// Channels, their history and who is present, in memory.
 pub(crate) struct MemoryBroker {
     clock: Clock,
@@ -34,6 +38,8 @@ pub(crate) struct MemoryBroker {
     /// When somebody's stay may end, and where. At most one entry per link lost within the grace.
     due: Mutex<BTreeSet<(Instant, ChannelName)>>,
     next_sweep: AtomicUsize,
+    /// Until when a search for rooms to give up is not worth it. Held by whoever searches.
+    no_search_before: Mutex<Option<Instant>>,
 }
 
 struct Room {
@@ -52,6 +58,7 @@ impl MemoryBroker {
             wanted: Mutex::default(),
             due: Mutex::default(),
             next_sweep: AtomicUsize::new(0),
+            no_search_before: Mutex::default(),
         }
     }
 
@@ -78,15 +85,23 @@ impl MemoryBroker {
     }
 
     /// Gives up rooms that nobody uses, whatever their age. Looks at every one, so it gives up a sixteenth of
-    /// them at once and is not needed again soon.
+    /// them at once, or is not done again for a while.
     fn make_room(&self, now: Instant) {
-        let mut quota = (self.rooms.len() / 16).max(1);
+        let Ok(mut no_search_before) = self.no_search_before.try_lock() else { return };
+        if no_search_before.is_some_and(|at| now < at) {
+            return;
+        }
+        let wanted = (self.rooms.len() / 16).max(1);
+        let mut quota = wanted;
         for shard in 0..SHARDS {
             self.rooms.sweep(shard, |name, room| {
                 let give_up = quota > 0 && self.is_idle(name, room, now);
                 quota -= usize::from(give_up);
                 !give_up
             });
+        }
+        if quota == wanted {
+            *no_search_before = Some(now + SEARCH_PAUSE);
         }
     }
 
@@ -195,7 +210,9 @@ impl Broker for MemoryBroker {
         }
         let shard = self.next_sweep.fetch_add(1, Ordering::Relaxed) % SHARDS;
         self.rooms.sweep(shard, |name, room| {
-            now.saturating_duration_since(room.used) < QUIET_FOR || !self.is_idle(name, room, now)
+            // First of all: what has been kept long enough goes, however recently the channel was used.
+            let is_idle = self.is_idle(name, room, now);
+            !is_idle || now.saturating_duration_since(room.used) < QUIET_FOR
         });
     }
 }

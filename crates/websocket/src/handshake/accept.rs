@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 
 use super::field::{Single, declared_body, is_token, list_contains, single};
@@ -155,6 +157,38 @@ struct Head<'r> {
     uri: &'r Uri,
     version: Version,
     headers: &'r HeaderMap,
+}
+
+/// Judges what every HTTP/1.1 request has to keep, upgrade or not, and what two readers could otherwise understand in two
+/// ways: one valid `Host` that agrees with the target (RFC 9112 §3.2), and a body whose end is told once, by a length or
+/// by `chunked` alone (§6.1, §6.3).
+///
+/// For servers that hand requests on to an HTTP library which is more tolerant than they want to be.
+///
+/// # Errors
+///
+/// The first rule that the request breaks.
+pub fn check_request<B>(request: &Request<B>) -> Result<(), Rejected> {
+    let head = Head {
+        method: request.method(),
+        uri: request.uri(),
+        version: request.version(),
+        headers: request.headers(),
+    };
+    if head.version == Version::HTTP_11 || head.headers.contains_key(HOST) {
+        host(&head)?;
+    }
+    let Some(coding) = head.headers.get(TRANSFER_ENCODING) else { return Ok(()) };
+    let rejected = Rejected::new(Rule::Framing);
+    if head.headers.contains_key(CONTENT_LENGTH) {
+        return Err(rejected.got("Content-Length and Transfer-Encoding"));
+    }
+    if head.headers.get_all(TRANSFER_ENCODING).iter().count() > 1
+        || !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+    {
+        return Err(rejected.got(coding.as_bytes()));
+    }
+    Ok(())
 }
 
 /// What RFC 9110 and 9112 say about any HTTP/1.1 request that wants to be upgraded. Returns the host it is for.

@@ -43,7 +43,7 @@ pub mod negotiate;
 mod origin;
 mod rejected;
 
-pub use accept::{AcceptPolicy, Accepted, accept};
+pub use accept::{AcceptPolicy, Accepted, accept, check_request};
 pub use connect::{Attempt, ConnectOptions, Established, request};
 pub use misuse::Misuse;
 pub use negotiate::{Extension, Extensions};

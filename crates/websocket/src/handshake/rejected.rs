@@ -53,6 +53,8 @@ pub enum Rule {
     Host,
     /// A body announced on an upgrade.
     Body,
+    /// A body whose end two readers could see in two places.
+    Framing,
     /// `Upgrade` does not name `websocket`.
     Upgrade,
     /// `Connection` does not name `upgrade`.
@@ -118,6 +120,9 @@ impl Rule {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "RFC 6455 §4.2.1", "the method must be GET"),
             Self::Host => (BAD, "RFC 9112 §3.2", "there must be exactly one Host, a valid one, and equal to that of an absolute-form target"),
             Self::Body => (BAD, "RFC 9112 §6", "an upgrade must not announce a body"),
+            Self::Framing => {
+                (BAD, "RFC 9112 §6.3", "a body must end by its Content-Length or by chunked alone, not by two rules")
+            }
             Self::Upgrade => (BAD, "RFC 6455 §4.2.1", "Upgrade must name websocket"),
             Self::Connection => (BAD, "RFC 6455 §4.2.1", "Connection must name upgrade"),
             Self::Key => (BAD, "RFC 6455 §4.2.1", "Sec-WebSocket-Key must be there exactly once, 16 bytes in canonical base64"),

@@ -57,6 +57,7 @@ async fn a_full_broker_gives_up_nothing_that_is_in_use() {
     broker.enter(&channel("room:too"), link(2, 1), &user("bob"), None).await.expect("entered");
     assert_eq!(position(&broker, "room:one-more").await, Err(BrokerError::Full("channels")));
     broker.leave(&channel("room:too"), link(2, 1), &user("bob")).await.expect("left");
+    tokio::time::advance(SEARCH_PAUSE).await;
     assert!(position(&broker, "room:one-more").await.is_ok());
 }
 
@@ -82,4 +83,32 @@ async fn a_channel_with_a_subscriber_outlives_any_quiet() {
     tokio::time::advance(10 * QUIET_FOR).await;
     sweep_all(&broker);
     assert_eq!(position(&broker, "room:quiet").await, Ok(before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_broker_without_anything_to_give_up_does_not_search_again_for_every_new_name() {
+    let broker = small();
+    let kept = HistoryPolicy::default();
+    for number in 0..4 {
+        broker.publish(&channel(&format!("room:{number}")), content("1"), &kept).await.expect("published");
+    }
+    assert_eq!(position(&broker, "room:new").await, Err(BrokerError::Full("channels")));
+    // What would be found now shows that nobody looks.
+    tokio::time::advance(SEARCH_PAUSE - Duration::from_millis(1)).await;
+    broker.rooms.for_each(|_, room| room.channel = Channel::new(fresh_epoch()));
+    assert_eq!(position(&broker, "room:new").await, Err(BrokerError::Full("channels")));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(position(&broker, "room:new").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_been_kept_long_enough_is_freed_though_nobody_touches_the_channel() {
+    let broker = small();
+    let kept = HistoryPolicy { ttl: Duration::from_secs(1), ..HistoryPolicy::default() };
+    broker.publish(&channel("room:1"), content("1"), &kept).await.expect("published");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    sweep_all(&broker);
+    let mut bytes = None;
+    broker.rooms.for_each(|_, room| bytes = Some(room.channel.kept_bytes()));
+    assert_eq!(bytes, Some(0), "the channel is there, and holds nothing");
 }
