@@ -35,9 +35,18 @@ pub enum BadJson {
 impl Json {
     /// Takes a JSON text: at most 62 levels deep, which is what fits into a command.
     pub fn parse(text: &str) -> Result<Self, BadJson> {
+        Self::parse_within(text, DATA_DEPTH)
+    }
+
+    /// As [`parse`](Self::parse), for text that may be nested `limit` levels deep: such as an object around data.
+    ///
+    /// # Errors
+    ///
+    /// [`BadJson`], as there.
+    pub fn parse_within(text: &str, limit: usize) -> Result<Self, BadJson> {
         let got = shape::depth(text.as_bytes());
-        if got > DATA_DEPTH {
-            return Err(BadJson::TooDeep { limit: DATA_DEPTH, got });
+        if got > limit {
+            return Err(BadJson::TooDeep { limit, got });
         }
         serde_json::from_str(text).map_err(|error| BadJson::Syntax(error.to_string()))
     }

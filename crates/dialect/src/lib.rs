@@ -48,7 +48,7 @@ pub use command::{Command, Incoming, Verb};
 pub use data::{BadJson, Json, Secret};
 pub use error::{BadCommand, BadMessage, ErrorBody, Rule};
 pub use json::{RawBody, ServerMessage};
-pub use limits::Limits;
+pub use limits::{DATA_DEPTH, Limits};
 pub use position::{Member, Position, Publication};
 pub use push::{ChannelPush, Disconnect, Expiring, Gap, GoAway, Join, Leave, Push, Removed};
 pub use reply::{

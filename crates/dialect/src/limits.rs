@@ -22,7 +22,7 @@ impl Default for Limits {
 }
 
 /// How deep `data` and `info` may nest on their own: in the deepest command they sit two levels down.
-pub(crate) const DATA_DEPTH: usize = 62;
+pub const DATA_DEPTH: usize = 62;
 
 /// How deep a client follows the hub. A publication sits two levels down in a publish, four in the reply to a
 /// subscribe; the rest is room for bodies that a newer hub may send.

@@ -159,7 +159,9 @@ async fn a_violation_is_answered_by_a_close_frame_and_the_end_of_the_stream() {
     let receiving = tokio::spawn(async move { server.recv().await });
     // Unmasked; and more behind it, which must not be read as anything.
     write(&mut raw, b"\x81\x02hi\x81\x02hi").await;
-    assert_eq!(read_to_end(&mut raw).await, [0x88, 2, 0x03, 0xea]);
+    let close = read_to_end(&mut raw).await;
+    assert_eq!(close[..4], [0x88, close.len() as u8 - 2, 0x03, 0xea]);
+    assert_eq!(close[4..], *Violation::Unmasked.to_string().as_bytes(), "the rule in words");
     drop(raw);
     let error = receiving.await.expect("no panic").expect("told").expect_err("an error");
     assert!(matches!(error, Error::Violation(Violation::Unmasked)), "{error}");

@@ -223,6 +223,12 @@ async fn other_mistakes_have_their_own_status() {
     };
     let json = "Content-Type: application/json\r\n";
     let large = format!(r#"{{"channel":"room:1","data":"{}"}}"#, "x".repeat(70_000));
+    let nested = |levels| {
+        format!(r#"{{"channel":"room:1","data":{}{}}}"#, "[".repeat(levels), "]".repeat(levels))
+    };
+    // As deep as over the dialect, and no deeper.
+    let deep = ask(server.address, &request("POST", "/api/v1/publish", json, &nested(62))).await;
+    assert_eq!(deep.status, 200, "{}", deep.body);
     for (request, status, code) in [
         (request("GET", "/api/v1/nothing", "", ""), 404, "bad_request"),
         (request("GET", "/nothing", "", ""), 404, "bad_request"),
@@ -243,6 +249,9 @@ async fn other_mistakes_have_their_own_status() {
         (request("POST", "/api/v1/disconnect", json, r#"{"user":"a","code":"nope"}"#), 400, "bad_request"),
         (request("POST", "/api/v1/tickets", json, r#"{"user":"a","ttl_s":61}"#), 400, "bad_request"),
         (request("POST", "/api/v1/tickets", json, r#"{"user":"a","chanels":{}}"#), 400, "bad_request"),
+        (request("POST", "/api/v1/tickets", json, r#"["a",null,null,null,null,null,null,null]"#), 400, "bad_request"),
+        (request("POST", "/api/v1/publish", json, r#"["room:1",1,null]"#), 400, "bad_request"),
+        (request("POST", "/api/v1/publish", json, &nested(63)), 400, "bad_request"),
     ] {
         let answer = ask(server.address, &request).await;
         let first = request.lines().next().unwrap_or_default();

@@ -344,9 +344,11 @@ impl Connection {
         self.output.copy(&bytes[..size]);
     }
 
+    /// A Close frame of our own making; a reason that is too long is cut at the last character that fits.
     fn queue_close(&mut self, code: CloseCode, reason: &str) {
+        let reason = &reason[..reason.floor_char_boundary(close::MAX_REASON)];
         let body = [&code.get().to_be_bytes(), reason.as_bytes()].concat();
-        self.queue_copy(OpCode::Close, &body[..body.len().min(MAX_CONTROL)]);
+        self.queue_copy(OpCode::Close, &body);
     }
 }
 
@@ -378,7 +380,7 @@ impl Connection {
     /// _Fail the WebSocket Connection_ (section 7.1.7): say why, then end.
     fn fail(&mut self, now: Instant, violation: Violation) {
         if matches!(self.state, State::Open) {
-            self.queue_close(violation.close_code(), "");
+            self.queue_close(violation.close_code(), &violation.to_string());
         }
         self.finish(now, Closed { code: 1006, reason: String::new(), cause: Cause::Violation(violation) });
     }

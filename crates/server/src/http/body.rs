@@ -9,12 +9,15 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use trunkline_dialect::{BadJson, Json};
+use trunkline_dialect::{BadJson, DATA_DEPTH, Json};
 
 use super::Problem;
 use crate::App;
 
-/// A JSON body. Its nesting is measured before any parser sees it.
+/// Levels of nesting in a body: an object around data that may be as deep as in the dialect.
+const DEPTH: usize = DATA_DEPTH + 1;
+
+/// A JSON object. Its nesting is measured before any parser sees it.
 pub(super) struct Body<T>(pub(super) T);
 
 /// The query. A parameter that does not exist is refused: misspelt, it would silently not narrow the answer.
@@ -38,7 +41,12 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
             })?
             .to_bytes();
         let text = std::str::from_utf8(&body).map_err(|_| Problem::bad_request("the body is not UTF-8"))?;
-        let json = Json::parse(text).map_err(|error: BadJson| Problem::bad_request(error.to_string()))?;
+        let json = Json::parse_within(text, DEPTH);
+        let json = json.map_err(|error: BadJson| Problem::bad_request(error.to_string()))?;
+        // A parser would take an array for the fields in their order, and another order tomorrow.
+        if !json.get().trim_start().starts_with('{') {
+            return Err(Problem::bad_request("the body is not a JSON object"));
+        }
         json.read().map(Body).map_err(|error| Problem::bad_request(error.to_string()))
     }
 }

@@ -90,6 +90,13 @@ fn violation(events: &[Event<'static>]) -> Violation {
     }
 }
 
+/// The body of the Close frame that answers a violation: its code, and its rule in words.
+fn why(violation: Violation) -> Vec<u8> {
+    let words = violation.to_string();
+    assert!(words.len() <= 123, "the words do not fit: {words}");
+    [&violation.close_code().get().to_be_bytes(), words.as_bytes()].concat()
+}
+
 /// A frame as a client sends it.
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = header(first, payload.len(), 0x80);

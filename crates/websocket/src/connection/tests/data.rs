@@ -95,7 +95,7 @@ fn server_fails_with_1007_at_the_first_byte_that_cannot_be_utf8() {
     let frame = masked(0x81, &[&b"ok\xf4\x90"[..], &[b'x'; 96]].concat());
     assert_eq!(server.receive(&frame[..6 + 3]), []);
     assert_eq!(violation(&server.receive(&frame[9..10])), Violation::InvalidUtf8);
-    assert_eq!(server.written(), plain(0x88, &1007u16.to_be_bytes()));
+    assert_eq!(server.written(), plain(0x88, &why(Violation::InvalidUtf8)));
 }
 
 #[test]

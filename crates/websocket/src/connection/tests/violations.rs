@@ -75,7 +75,7 @@ fn server_closes_with_the_code_of_each_violation_and_ends_the_stream() {
             assert_eq!(violation(&events), expected, "{name}");
             assert_eq!(the_end(&events).code, 1006, "{name}: no Close frame was received");
             assert_eq!(expected.close_code().get(), code, "{name}");
-            assert_eq!(server.written(), plain(0x88, &code.to_be_bytes()), "{name}");
+            assert_eq!(server.written(), plain(0x88, &why(expected)), "{name}");
             assert_eq!(server.connection.after_write(), AfterWrite::ShutdownThenAwaitEnd, "{name}");
         }
     }
@@ -85,14 +85,14 @@ fn server_closes_with_the_code_of_each_violation_and_ends_the_stream() {
 fn client_closes_with_1002_when_a_server_frame_is_masked() {
     let mut client = Bench::client();
     assert_eq!(violation(&client.receive(&masked(0x81, b"a"))), Violation::Masked);
-    assert_eq!(client.written(), masked(0x88, &1002u16.to_be_bytes()));
+    assert_eq!(client.written(), masked(0x88, &why(Violation::Masked)));
 }
 
 #[test]
 fn server_closes_with_1002_when_a_client_frame_is_unmasked() {
     let mut server = Bench::server();
     assert_eq!(violation(&server.receive(&plain(0x81, b"a"))), Violation::Unmasked);
-    assert_eq!(server.written(), plain(0x88, &1002u16.to_be_bytes()));
+    assert_eq!(server.written(), plain(0x88, &why(Violation::Unmasked)));
 }
 
 #[test]
@@ -114,8 +114,9 @@ fn a_message_at_the_limit_passes_and_one_more_byte_fails_at_its_header() {
     let mut server = Bench::new(Role::Server, limits.clone());
     // The header alone: two bytes, two of length, four of mask.
     let events = server.receive(&masked(0x82, &[1; 1001])[..8]);
-    assert_eq!(violation(&events), Violation::MessageTooBig { limit: 1000, got: 1001 });
-    assert_eq!(server.written(), plain(0x88, &1009u16.to_be_bytes()));
+    let expected = Violation::MessageTooBig { limit: 1000, got: 1001 };
+    assert_eq!(violation(&events), expected);
+    assert_eq!(server.written(), plain(0x88, &why(expected)));
     let mut server = Bench::new(Role::Server, limits);
     let fragments = [masked(0x02, &[1; 600]), masked(0x80, &[1; 401])].concat();
     let events = server.receive(&fragments[..600 + 8 + 8]);
@@ -143,6 +144,7 @@ fn empty_fragments_count_and_too_many_are_refused_with_1009() {
     assert_eq!(server.receive(&ten), [binary(b"")]);
     let mut server = Bench::new(Role::Server, limits);
     let eleven = [masked(0x02, b""), masked(0x00, b"").repeat(10)].concat();
-    assert_eq!(violation(&server.receive(&eleven)), Violation::TooManyFragments { limit: 10 });
-    assert_eq!(server.written(), plain(0x88, &1009u16.to_be_bytes()));
+    let expected = Violation::TooManyFragments { limit: 10 };
+    assert_eq!(violation(&server.receive(&eleven)), expected);
+    assert_eq!(server.written(), plain(0x88, &why(expected)));
 }
