@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use trunkline_client::dialect::UserId;
 
 use crate::args::{self, AddressPolicy, TicketTerms};
 use crate::exit::Failure;
 use crate::output;
+use crate::url::NO_TLS;
 
 /// From the request to the end of the answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +37,7 @@ pub(crate) struct Api {
 /// The body of `POST /api/v1/tickets`.
 #[derive(Clone, Serialize)]
 pub(crate) struct TicketRequest {
-    user: String,
+    user: UserId,
     #[serde(skip_serializing_if = "Option::is_none")]
     info: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,10 +121,10 @@ impl Api {
 impl TicketRequest {
     /// # Errors
     ///
-    /// Usage: JSON that is none.
+    /// Usage: a user that cannot be, or JSON that is none.
     pub(crate) fn new(user: String, terms: TicketTerms) -> Result<Self, Failure> {
         Ok(Self {
-            user,
+            user: user_id(&user)?,
             info: json("--info", terms.info)?,
             ip: terms.ip,
             policy: terms.policy.map(name_of_policy),
@@ -132,9 +134,18 @@ impl TicketRequest {
     }
 
     /// A ticket on the server's own terms.
-    pub(crate) fn plain(user: String) -> Self {
-        Self { user, info: None, ip: None, policy: None, ttl_s: None, channels: None }
+    ///
+    /// # Errors
+    ///
+    /// Usage: a user that cannot be.
+    pub(crate) fn plain(user: String) -> Result<Self, Failure> {
+        let user = user_id(&user)?;
+        Ok(Self { user, info: None, ip: None, policy: None, ttl_s: None, channels: None })
     }
+}
+
+fn user_id(user: &str) -> Result<UserId, Failure> {
+    UserId::new(user).map_err(|why| Failure::usage(format_args!("--user: {why}")))
 }
 
 fn name_of_policy(policy: AddressPolicy) -> &'static str {
@@ -156,7 +167,7 @@ fn base(url: &str) -> Result<String, &'static str> {
     let uri: Uri = url.parse().map_err(|_| "not a URL")?;
     match uri.scheme_str() {
         Some("http") => {}
-        Some("https") => return Err("https: needs TLS, which this version does not speak yet"),
+        Some("https" | "wss") => return Err(NO_TLS),
         _ => return Err("the URL begins with http://"),
     }
     let authority = uri.authority().ok_or("the URL has no host")?;
@@ -175,6 +186,10 @@ fn refusal(response: &Response<Bytes>) -> String {
     let Ok(Problem { title, detail }) = serde_json::from_slice(response.body()) else {
         return format!("{status}, and it does not look like a Trunkline API");
     };
+    if status == StatusCode::UNAUTHORIZED {
+        // The server's words are for who sent no key. These commands always send one.
+        return format!("{status}: the API key is not the server's");
+    }
     let words = if detail.is_empty() { title } else { detail };
     format!("{status}: {}", output::for_terminal(&words))
 }
@@ -216,7 +231,8 @@ mod tests {
 
     #[test]
     fn only_what_was_said_is_asked_for() {
-        let plain = serde_json::to_string(&TicketRequest::plain("ann".into())).expect("it is JSON");
+        let plain =
+            serde_json::to_string(&TicketRequest::plain("ann".into()).expect("a user")).expect("it is JSON");
         assert_eq!(plain, r#"{"user":"ann"}"#);
     }
 }

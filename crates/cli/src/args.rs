@@ -3,6 +3,7 @@
 //! Some of these hold secrets, so none can be printed with `{:?}`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,11 +15,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 const HUB: &str = "ws://127.0.0.1:8101/connect";
 const API: &str = "http://127.0.0.1:8101";
 
+/// The largest message that `trunkline echo` takes by default, in bytes.
+const ECHO_MESSAGE: NonZeroUsize = NonZeroUsize::new(16 << 20).expect("it is not zero");
+
 /// Trunkline holds very many long-lived client connections at the edge, so that an application does not have to
 ///
 /// Exit codes: 0 done, and every connection ended cleanly; 1 it failed, or a connection did not end cleanly; 2 usage.
 #[derive(Parser)]
-#[command(name = "trunkline", version, styles = Styles::plain(), disable_help_subcommand = true)]
+#[command(name = "trunkline", version, styles = Styles::plain())]
 pub(crate) struct Cli {
     /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as `warn,trunkline_net=debug`
     /// [default: info for serve, else warn]
@@ -73,6 +77,7 @@ pub(crate) struct ConfigFile {
 
 /// Mints a ticket through the HTTP API and prints it
 #[derive(Args)]
+#[command(override_usage = "trunkline ticket [OPTIONS] --user <USER>")]
 pub(crate) struct Ticket {
     /// Whose it is
     #[arg(long, value_name = "USER")]
@@ -96,8 +101,8 @@ pub(crate) struct TicketTerms {
     #[arg(long, value_name = "IP")]
     pub(crate) ip: Option<IpAddr>,
 
-    /// How the address is compared [default: exact if there is one, else off]
-    #[arg(long, value_name = "POLICY")]
+    /// How the address is compared; all but off need --ip [default: exact if there is one, else off]
+    #[arg(long, value_name = "POLICY", requires_ifs = [("exact", "ip"), ("prefix", "ip"), ("adopt", "ip")])]
     pub(crate) policy: Option<AddressPolicy>,
 
     /// For how many seconds it can be redeemed, at most 60 [default: the server's, 10]
@@ -131,10 +136,12 @@ pub(crate) struct Api {
 
 /// Publishes what it reads, one JSON value a line
 ///
-/// Each line is published when the one before it has been, so that they stay in order. The connection comes back by
-/// itself; a line whose answer was lost with it is reported with its number and not sent again, and the command then
-/// ends with 1.
+/// Each line is published when the one before it has been, so that they stay in order. The first line that is not JSON,
+/// or that the hub refuses for good, ends the command with 1; those behind it are not published. The first connection
+/// is tried once; from then on it comes back by itself. A line whose answer was lost with it is reported with its
+/// number and not sent again, and the command then ends with 1.
 #[derive(Args)]
+#[command(override_usage = "trunkline publish [OPTIONS] [--user <USER> | --ticket <TICKET>] <CHANNEL>")]
 pub(crate) struct Publish {
     /// Where to
     pub(crate) channel: String,
@@ -157,9 +164,10 @@ pub(crate) struct Publish {
 
 /// Prints what is published, one JSON object a line
 ///
-/// As {"channel", "offset", "data", "user", "at"}. The connection comes back by itself; what that recovered or lost is
-/// said on stderr.
+/// As {"channel", "offset", "data", "user", "at"}. The first connection is tried once; from then on it comes back by
+/// itself, and what that recovered or lost is said on stderr.
 #[derive(Args)]
+#[command(override_usage = "trunkline subscribe [OPTIONS] [--user <USER> | --ticket <TICKET>] <CHANNEL>...")]
 pub(crate) struct Subscribe {
     /// Where from
     #[arg(required = true, value_name = "CHANNEL")]
@@ -232,8 +240,8 @@ pub(crate) struct Echo {
     pub(crate) listen: SocketAddr,
 
     /// The largest message, in bytes; a larger one closes its connection with 1009
-    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
-    pub(crate) max_message: usize,
+    #[arg(long, value_name = "BYTES", default_value_t = ECHO_MESSAGE)]
+    pub(crate) max_message: NonZeroUsize,
 }
 
 /// A header as typed, `Name: value`.

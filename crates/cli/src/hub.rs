@@ -3,34 +3,36 @@
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
-use trunkline_client::dialect::Code;
+use trunkline_client::dialect::{Code, Reconnect};
 use trunkline_client::{Client, ConnectionEvent, Error};
-use trunkline_net::url::WsUrl;
 
 use crate::api::{Api, TicketRequest};
 use crate::args;
 use crate::exit::Failure;
 use crate::output;
 use crate::signals::Signals;
+use crate::url;
 
 /// A client of the hub, whose comings and goings are told on stderr.
 pub(crate) struct Hub {
     pub(crate) client: Client,
+    /// Whether a ticket given by hand is all there was to come in with.
+    ticket_alone: bool,
     notices: JoinHandle<()>,
 }
 
 impl Hub {
     /// Connects with a ticket, with tickets minted as needed, or as nobody in particular.
     pub(crate) async fn connect(args: args::Hub) -> Result<Self, Failure> {
-        let url = WsUrl::parse_whatwg(&args.url, None)
-            .map_err(|error| Failure::usage(format_args!("--url: {error}")))?;
-        let anonymous = args.ticket.is_none() && args.user.is_none();
+        let url = url::websocket(&args.url).map_err(|why| Failure::usage(format_args!("--url: {why}")))?;
+        let ticket_alone = args.ticket.is_some();
+        let anonymous = !ticket_alone && args.user.is_none();
         let mut builder =
             Client::builder(url.to_string()).software(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         if let Some(ticket) = args.ticket {
             builder = builder.ticket(ticket);
         } else if let Some(user) = args.user {
-            let source = Arc::new((Api::new(&args.api)?, TicketRequest::plain(user)));
+            let source = Arc::new((Api::new(&args.api)?, TicketRequest::plain(user)?));
             builder = builder.ticket_source(move || {
                 let source = Arc::clone(&source);
                 async move {
@@ -47,7 +49,21 @@ impl Hub {
             error => failure(error),
         })?;
         let notices = tokio::spawn(tell(client.events()));
-        Ok(Self { client, notices })
+        Ok(Self { client, ticket_alone, notices })
+    }
+
+    /// Why there is nothing left to wait for, when that is so: the client has ended, or lost all that it was for.
+    pub(crate) async fn nothing_left(&self, what: &str) -> Failure {
+        // A client that has ended says how it did; one that has not, ends here, in a clean way.
+        let ending = self.client.close().await;
+        let wants_credential = Code::from_close_code(ending.code)
+            .is_some_and(|code| code.reconnect() == Reconnect::WithNewCredential);
+        if self.ticket_alone && wants_credential {
+            return Failure::unclean(format_args!(
+                "{what}: a ticket is good once; with --user and the API key, a new one could be minted"
+            ));
+        }
+        Failure::unclean(what)
     }
 
     /// Says goodbye, unless a signal says that it takes too long.

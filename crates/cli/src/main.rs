@@ -10,6 +10,7 @@ mod output;
 mod settings;
 mod signals;
 mod stdin;
+mod url;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -8,7 +8,7 @@ use trunkline_dialect::command::{self, Publish};
 use trunkline_dialect::{ChannelName, History, Json, Pong, Position, Presence};
 
 use crate::builder::Builder;
-use crate::event::{ConnectionEvent, Ending};
+use crate::event::{BROKEN, ConnectionEvent, Ending};
 use crate::session::{Answer, Request};
 use crate::subscription::{SubscribeOptions, Subscription};
 use crate::{Error, Limits};
@@ -219,5 +219,5 @@ impl ConnectionEvents {
 }
 
 fn abandoned() -> Ending {
-    Ending::new(1006, "the client's task has ended")
+    Ending::new(BROKEN, "the client's task has ended")
 }

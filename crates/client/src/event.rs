@@ -39,7 +39,10 @@ pub enum ConnectionEvent {
     },
 }
 
-/// How a connection, or the client, ended.
+/// The close code of whatever ended without a Close frame (RFC 6455 §7.1.5).
+pub(crate) const BROKEN: u16 = 1006;
+
+/// How a connection, or the client, ended. In words, a code stands in front of the reason if one was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// A WebSocket close code. 1006 where the connection just broke or never came about; 44xx is a code of the hub
@@ -57,7 +60,14 @@ impl Ending {
 
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.code, self.reason)
+        match (self.code, self.reason.as_str()) {
+            // It stands for a Close frame that never came, perhaps because there was no connection: only its cause says
+            // something.
+            (BROKEN, "") => f.write_str("the connection broke"),
+            (BROKEN, reason) => f.write_str(reason),
+            (code, "") => write!(f, "{code}"),
+            (code, reason) => write!(f, "{code} {reason}"),
+        }
     }
 }
 
@@ -94,4 +104,22 @@ pub struct Lost {
     pub before: Position,
     /// The position from which it goes on: the next publication is behind it.
     pub now: Position,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ending_shows_its_code_only_where_one_was_said() {
+        let table = [
+            (4401, "used", "4401 used"),
+            (1001, "", "1001"),
+            (BROKEN, "Connection refused", "Connection refused"),
+            (BROKEN, "", "the connection broke"),
+        ];
+        for (code, reason, expected) in table {
+            assert_eq!(Ending::new(code, reason).to_string(), expected);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 use trunkline_dialect::{Code, Disconnect, ErrorBody, GoAway, Reconnect, SessionLimits};
 use trunkline_net::{CloseCode, Dialled, Message, Receiver, Sender, Utf8Bytes, WebSocket};
 
-use crate::event::Ending;
+use crate::event::{BROKEN, Ending};
 use crate::pace::{self, Allowance};
 
 /// How long our goodbye may take, beyond what the connection itself allows (10 s): the network may be gone.
@@ -36,7 +36,7 @@ pub(crate) struct End {
 impl End {
     /// Without a word from the hub.
     pub(crate) fn broken(reason: impl Into<String>) -> Self {
-        Self { ending: Ending::new(1006, reason), then: Then::Again(Duration::ZERO) }
+        Self { ending: Ending::new(BROKEN, reason), then: Then::Again(Duration::ZERO) }
     }
 
     pub(crate) fn never(code: u16, reason: impl Into<String>) -> Self {
@@ -229,7 +229,7 @@ impl Link {
     fn ended(&mut self, error: Option<trunkline_net::Error>) -> End {
         let (code, reason) = match self.receiver.closed() {
             Some(closed) => (closed.code, closed.reason.clone()),
-            None => (1006, String::new()),
+            None => (BROKEN, String::new()),
         };
         self.judge(End::closed(code, error.map_or(reason, |error| error.to_string())))
     }

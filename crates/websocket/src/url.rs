@@ -45,7 +45,7 @@ pub enum UrlError {
     #[error("a WebSocket URL begins with ws:// or wss:// (RFC 6455 §3)")]
     Scheme,
     /// A relative URL without a base, or with a base that has no hierarchy.
-    #[error("a relative URL needs a base to stand on")]
+    #[error("a relative URL needs a base; an absolute one begins with ws://, wss://, http:// or https://")]
     Relative,
     /// A fragment, be it empty.
     #[error("a WebSocket URL has no fragment; a literal # is written %23 (RFC 6455 §3)")]

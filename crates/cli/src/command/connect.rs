@@ -16,13 +16,13 @@ use crate::args::Connect;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::signals::Signals;
 use crate::stdin::Lines;
+use crate::url;
 
 /// Where a ticket goes: servers and proxies log URLs.
 const TICKET_HEADER: &str = "X-Auth-Token";
 
 pub(crate) async fn run(args: Connect) -> Outcome {
-    // As a page would read it, so that the http:// that `serve` prints will do.
-    let url = WsUrl::parse_whatwg(&args.url, None).map_err(Failure::usage)?;
+    let url = url::websocket(&args.url).map_err(Failure::usage)?;
     let mut signals = Signals::new().map_err(Failure::unclean)?;
     let connector = connector(&args);
     let address = with_userinfo(&url);

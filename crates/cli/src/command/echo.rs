@@ -44,7 +44,7 @@ pub(crate) async fn run(args: Echo) -> Outcome {
 
     let (stop, stopped) = watch::channel(false);
     tokio::select! {
-        () = accept_all(&listener, acceptor(args.max_message), stopped) => {}
+        () = accept_all(&listener, acceptor(args.max_message.get()), stopped) => {}
         () = signals.next() => {}
     }
     drop(listener);

@@ -56,7 +56,8 @@ fn announce(server: &Server, listeners: &[Listener]) -> io::Result<()> {
         eprintln!("API key, made up for this run as TRUNKLINE_API_KEY is not set: {key}");
     }
     for listener in listeners {
-        output::line(format!("listening on {listener}"))?;
+        let what = if listener.serves().doors { "listening" } else { "api" };
+        output::line(format!("{what} on {listener}"))?;
     }
     let demo = listeners.iter().find(|listener| listener.serves().dev && listener.local_addr().is_some());
     match demo {

@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use trunkline_client::dialect::{ChannelName, Join, Json, Leave, Member, Position, Publication, UserId};
-use trunkline_client::{Client, Event, Lost, SubscribeOptions, Subscription};
+use trunkline_client::{Event, Lost, SubscribeOptions, Subscription};
 
 use crate::args::Subscribe;
 use crate::exit::{Exit, Failure, Outcome};
@@ -27,7 +27,7 @@ pub(crate) async fn run(args: Subscribe) -> Outcome {
         () = signals.next() => return Ok(Exit::Unclean),
     };
     let outcome = tokio::select! {
-        outcome = print_all(&hub.client, &args.channels, args.presence) => outcome,
+        outcome = print_all(&hub, &args.channels, args.presence) => outcome,
         () = signals.next() => Ok(Exit::Clean),
     };
     hub.close(&mut signals).await;
@@ -35,11 +35,11 @@ pub(crate) async fn run(args: Subscribe) -> Outcome {
 }
 
 /// Prints until stdout has no reader any more, or no subscription is left.
-async fn print_all(client: &Client, channels: &[String], presence: bool) -> Outcome {
+async fn print_all(hub: &Hub, channels: &[String], presence: bool) -> Outcome {
     let (sender, mut events) = mpsc::channel(QUEUE);
     for channel in channels {
         let options = SubscribeOptions { presence, ..SubscribeOptions::default() };
-        let subscription = client.subscribe(channel, options).await.map_err(hub::failure)?;
+        let subscription = hub.client.subscribe(channel, options).await.map_err(hub::failure)?;
         tracing::info!(channel, "subscribed");
         tokio::spawn(pass_on(subscription, sender.clone()));
     }
@@ -52,7 +52,7 @@ async fn print_all(client: &Client, channels: &[String], presence: bool) -> Outc
             Err(error) => return Err(Failure::unclean(format_args!("stdout: {error}"))),
         }
     }
-    Err(Failure::unclean("no subscription is left"))
+    Err(hub.nothing_left("no subscription is left").await)
 }
 
 async fn pass_on(mut subscription: Subscription, events: mpsc::Sender<(ChannelName, Event)>) {
@@ -90,7 +90,7 @@ fn notice(event: &Event) -> Option<String> {
             format!("recovered: nothing was lost, it goes on behind {}", place(since))
         }
         Event::Lost(Lost { before, now }) => {
-            format!("lost: what came after {}; it goes on behind {}", place(before), place(now))
+            format!("may be lost: what came after {}; it goes on behind {}", place(before), place(now))
         }
         Event::Gap(gap) => {
             format!("lost: offsets {} to {}, which history no longer has", gap.from, gap.to)
@@ -187,7 +187,10 @@ mod tests {
         let position = |epoch, offset| Position::new(Epoch::new(epoch).expect("an epoch"), offset);
         let (before, now) = (position("a", 5), position("b", 0));
         let lost = notice(&Event::Lost(Lost { before: before.clone(), now })).unwrap_or_default();
-        assert_eq!(lost, "lost: what came after offset 5 of epoch a; it goes on behind offset 0 of epoch b");
+        assert_eq!(
+            lost,
+            "may be lost: what came after offset 5 of epoch a; it goes on behind offset 0 of epoch b"
+        );
         let gap = notice(&Event::Gap(Gap { from: 6, to: 9 })).unwrap_or_default();
         assert_eq!(gap, "lost: offsets 6 to 9, which history no longer has");
         let recovered = notice(&Event::Recovered { since: before }).unwrap_or_default();

@@ -116,6 +116,44 @@ fn a_ticket_given_by_hand_is_enough() {
 }
 
 #[test]
+fn a_ticket_that_cannot_bring_it_back_ends_it_with_the_way_that_could() {
+    let mut hub = Hub::start();
+    let minted = finish(hub.command(&["ticket", "--user", "ann", "--api", &hub.api()]), "");
+    let way_in = ["--url", &hub.url(), "--ticket", minted.out.trim_end()];
+    let log = ["subscribe", "room:1", "--log", "warn,trunkline::command=info"];
+    let subscriber = Running::start(trunkline(&[&log[..], &way_in].concat()));
+    subscriber.err.line(|line| line.contains("subscribed"));
+    hub.kill();
+    // The new one does not know the session of the old one.
+    hub.restart();
+    let done = subscriber.wait();
+    assert_eq!(done.code, Some(1));
+    let why = done.err.lines().find(|line| line.starts_with("trunkline: no subscription is left"));
+    assert!(why.is_some_and(|why| why.contains("--user")), "{}", done.err);
+}
+
+#[test]
+fn where_there_was_no_connection_there_is_no_close_code() {
+    let mut hub = Hub::start();
+    let (url, api) = (hub.url(), hub.api());
+    let wrong_key = ["--user", "ann", "--key", "wrong", "--url", &url, "--api", &api];
+    let refused = run(&[&["subscribe", "room:1"][..], &wrong_key].concat(), "");
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.err.contains("no ticket: ") && refused.err.contains("not the server's"),
+        "{}",
+        refused.err
+    );
+    hub.kill();
+    let nobody_there = run(&["subscribe", "room:1", "--url", &url], "");
+    assert_eq!(nobody_there.code, Some(1));
+    assert!(nobody_there.err.contains("could not connect: "), "{}", nobody_there.err);
+    for done in [refused, nobody_there] {
+        assert!(!done.err.contains("1006"), "{}", done.err);
+    }
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_server_that_is_killed_is_come_back_to_and_what_was_lost_is_said() {
     let mut hub = Hub::start();
@@ -131,7 +169,7 @@ fn a_server_that_is_killed_is_come_back_to_and_what_was_lost_is_said() {
     hub.kill();
     publisher.err.line(|line| line.starts_with("stdin:2: the connection was cut before the answer came"));
     hub.restart();
-    subscriber.err.line(|line| line.starts_with("room:1: lost: what came after offset 1 of epoch "));
+    subscriber.err.line(|line| line.starts_with("room:1: may be lost: what came after offset 1 of epoch "));
     publisher.write("\"after\"\n");
     publisher.end_stdin();
 

@@ -1,6 +1,6 @@
 //! `trunkline serve` and `trunkline ticket`: what they print, and how the server stops.
 
-use crate::support::{KEY, Running, finish, run, trunkline};
+use crate::support::{Folder, KEY, Running, finish, run, trunkline};
 
 #[test]
 fn without_a_key_it_makes_one_up_and_prints_it_apart_from_the_addresses() {
@@ -27,6 +27,20 @@ fn a_key_from_the_environment_is_used_and_not_printed() {
     let done = server.wait();
     assert_eq!(done.code, Some(0));
     assert!(!done.err.contains(KEY) && !done.out.contains(KEY), "{}", done.err);
+}
+
+#[test]
+fn a_listener_of_the_api_alone_says_so() {
+    let text = "[listen]\naddress = \"127.0.0.1:0\"\n\n[listen.api]\naddress = \"127.0.0.1:0\"\n";
+    let folder = Folder::with("trunkline.toml", text);
+    let mut command = with_key(&["serve"]);
+    command.current_dir(folder.path());
+    let (server, doors) = Running::server(command);
+    let line = server.out.line(|line| line.starts_with("api on "));
+    let api = line.trim_start_matches("api on ");
+    assert_ne!(api, format!("http://127.0.0.1:{doors}"));
+    let ticket = finish(with_key(&["ticket", "--user", "ann", "--api", api]), "");
+    assert_eq!((ticket.code, ticket.err.as_str()), (Some(0), ""));
 }
 
 #[test]
@@ -71,6 +85,7 @@ fn what_the_api_refuses_is_told_in_its_words() {
     let wrong_key = run(&["ticket", "--user", "ann", "--api", &api, "--key", "wrong"], "");
     assert_eq!((wrong_key.code, wrong_key.out.as_str()), (Some(1), ""));
     assert!(wrong_key.err.contains("401"), "{}", wrong_key.err);
+    assert!(wrong_key.err.contains("the API key is not the server's"), "{}", wrong_key.err);
     let too_long = finish(with_key(&["ticket", "--user", "ann", "--api", &api, "--ttl", "61"]), "");
     assert_eq!((too_long.code, too_long.out.as_str()), (Some(1), ""));
     assert!(too_long.err.contains("ttl_s"), "{}", too_long.err);

@@ -2,6 +2,31 @@
 
 use crate::support::{Folder, finish, run, trunkline};
 
+/// What is said where a URL has no scheme, or one that is none of ours.
+const BEGINNINGS: &str = "the URL begins with ws://, wss://, http:// or https://";
+
+const NO_TLS: &str = "wss:// and https:// need TLS, which this version does not speak yet";
+
+#[test]
+fn help_is_a_command_too() {
+    let help = run(&["help"], "");
+    assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
+    assert_eq!(help.out, run(&["--help"], "").out);
+    let of_publish = run(&["help", "publish"], "");
+    assert_eq!((of_publish.code, of_publish.out), (Some(0), run(&["publish", "--help"], "").out));
+}
+
+#[test]
+fn usage_lines_name_the_user_and_not_the_key_whatever_the_environment_has() {
+    for (name, args) in [("publish", &[][..]), ("subscribe", &["--presence"]), ("ticket", &["--ttl", "5"])] {
+        let mut command = trunkline(&[&[name], args].concat());
+        command.env("TRUNKLINE_API_KEY", "k");
+        let done = finish(command, "");
+        let usage = done.err.lines().find(|line| line.starts_with("Usage: ")).unwrap_or_default();
+        assert!(usage.contains("--user <USER>") && !usage.contains("--key"), "{}", done.err);
+    }
+}
+
 #[test]
 fn usage_errors_end_with_2_and_say_why_on_stderr() {
     let table: &[(&[&str], &str)] = &[
@@ -9,6 +34,11 @@ fn usage_errors_end_with_2_and_say_why_on_stderr() {
         (&["dance"], "dance"),
         (&["connect"], "<URL>"),
         (&["connect", "ftp://127.0.0.1/"], "ws://"),
+        (&["connect", "127.0.0.1:9001"], BEGINNINGS),
+        (&["connect", "localhost:9001"], BEGINNINGS),
+        (&["connect", "nonsense"], BEGINNINGS),
+        (&["connect", "wss://127.0.0.1:1/"], NO_TLS),
+        (&["connect", "https://127.0.0.1:1/"], NO_TLS),
         (&["connect", "ws://127.0.0.1:1/#fragment"], "fragment"),
         (&["connect", "ws://127.0.0.1:1/", "--header", "no colon"], "Name: value"),
         (&["connect", "ws://127.0.0.1:1/", "--header", "Sec-WebSocket-Key: x"], "sec-websocket-key"),
@@ -16,17 +46,24 @@ fn usage_errors_end_with_2_and_say_why_on_stderr() {
         (&["connect", "ws://127.0.0.1:1/", "--wait", "soon"], "--wait"),
         (&["echo", "--listen", "somewhere"], "--listen"),
         (&["echo", "--max-message", "many"], "--max-message"),
+        (&["echo", "--max-message", "0"], "--max-message"),
         (&["ticket"], "--user"),
         (&["ticket", "--user", "ann"], "TRUNKLINE_API_KEY"),
         (&["ticket", "--user", "ann", "--key", "k", "--info", "{"], "--info"),
         (&["ticket", "--user", "ann", "--key", "k", "--channels", "room"], "--channels"),
         (&["ticket", "--user", "ann", "--key", "k", "--policy", "maybe"], "--policy"),
-        (&["ticket", "--user", "ann", "--key", "k", "--api", "https://127.0.0.1:1"], "TLS"),
+        (&["ticket", "--user", "ann", "--key", "k", "--api", "https://127.0.0.1:1"], NO_TLS),
+        (&["ticket", "--user", "", "--key", "k"], "--user: "),
+        (&["ticket", "--user", "ann", "--key", "k", "--policy", "exact"], "--ip"),
         (&["publish", "room:1", "--data", "{"], "--data"),
         (&["publish", "", "--data", "1"], "channel"),
         (&["publish", "room:1", "--user", "ann"], "TRUNKLINE_API_KEY"),
         (&["publish", "room:1", "--user", "ann", "--ticket", "t"], "--ticket"),
+        (&["publish", "room:1", "--user", "", "--key", "k"], "--user: "),
+        (&["publish", "room:1", "--url", "127.0.0.1:8101"], BEGINNINGS),
         (&["subscribe"], "<CHANNEL>"),
+        (&["subscribe"], "--user <USER>"),
+        (&["subscribe", "room:1", "--url", "https://127.0.0.1:1/connect"], NO_TLS),
         (&["subscribe", "room:\n"], "channel"),
         (&["serve", "--listen", "somewhere"], "--listen"),
         (&["serve", "--listen", "0.0.0.0:0"], "--listen"),
