@@ -193,6 +193,7 @@ impl Client {
             origin: self.origin,
             link: self.peer.link(),
             grant: self.peer.grant().cloned(),
+            allowance: self.peer.allowance().clone(),
         };
         Some(Box::pin(async move { Some(task::perform(place, id, task).await) }))
     }
@@ -203,7 +204,7 @@ impl Client {
         // The reply goes into the outbox here; only then may the subscription speak.
         self.drain_peer();
         if let (Some(start), Some(link)) = (start, self.link) {
-            self.node.hub.start(link, &start.channel, &start.recovery, &start.members);
+            self.node.hub.start(link, &start.channel, &start.recovery, start.roll);
         }
     }
 

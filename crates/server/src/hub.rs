@@ -63,6 +63,15 @@ pub(crate) struct Subscriber {
     pub slow_reader: SlowReader,
 }
 
+/// Who was present when the reply to a subscribe was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Roll {
+    /// Whom the reply names.
+    pub named: Vec<Member>,
+    /// Who did not fit into it.
+    pub others: Vec<Member>,
+}
+
 /// Why a subscription was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SubscribeRefused {
@@ -126,17 +135,16 @@ impl Hub {
         !lock(&self.links).contains_key(&link)
     }
 
-    /// The reply to the subscribe, which said `recovery` and named `members`, is in the outbox: from here on
-    /// there are pushes.
-    pub(crate) fn start(&self, link: LinkId, channel: &ChannelName, recovery: &Recovery, members: &[Member]) {
-        let named: BTreeSet<&UserId> = members.iter().map(|member| &member.user).collect();
+    /// The reply to the subscribe, which said `recovery` and named the first of `roll`, is in the outbox: from
+    /// here on there are pushes, and the others of the roll are the first of them.
+    pub(crate) fn start(&self, link: LinkId, channel: &ChannelName, recovery: &Recovery, roll: Roll) {
+        let named: BTreeSet<&UserId> = roll.named.iter().map(|member| &member.user).collect();
         self.with_subscription(link, channel, |subscription, head| {
             subscription.start(channel, recovery, head);
             if let Some(view) = &mut subscription.view {
-                for push in view.start(|user| named.contains(user)) {
-                    subscription.outbox.push(push);
-                }
+                view.start(|user| named.contains(user), roll.others);
             }
+            subscription.tell_presence(channel);
         });
     }
 
@@ -145,9 +153,8 @@ impl Hub {
     /// [`catch_up`](Hub::catch_up).
     pub(crate) fn plan(&self, link: LinkId, channel: &ChannelName) -> Option<HistoryQuery> {
         let plan = self.with_subscription(link, channel, |subscription, head| {
-            let held = subscription.view.as_mut().map(View::release);
-            held.into_iter().flatten().for_each(|push| subscription.outbox.push(push));
-            subscription.query(head)
+            // The rest of presence first, when there is room again: publications can wait in the history.
+            if subscription.tell_presence(channel) { subscription.query(head) } else { None }
         });
         plan.flatten()
     }

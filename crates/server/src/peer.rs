@@ -1,5 +1,6 @@
-//! One client, as the hub sees it: commands in, replies and pushes out. Pure: no socket, clock, task or lock;
-//! whoever drives it does what must be waited for.
+//! One client, as the hub sees it: commands in, replies and pushes out. Pure: no socket, clock or task; whoever
+//! drives it does what must be waited for. What it shares is the count of what it does, with the other links of
+//! its session.
 //!
 //! ```text
 //!            connect, or the handshake's credential           accepted
@@ -17,7 +18,7 @@
 
 mod command;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,7 @@ use crate::encoded::Encoded;
 use crate::limits::Limits;
 use crate::outbox::Ending;
 use crate::policy::{Namespace, Policy};
-use crate::rate::Bucket;
+use crate::rate::Allowance;
 use crate::session::{LinkId, Opened};
 use crate::ticket::Grant;
 
@@ -42,12 +43,8 @@ use crate::ticket::Grant;
 pub(crate) struct Peer {
     rules: Arc<Rules>,
     state: State,
-    commands: Bucket,
-    /// How many refusals for want of rate are borne before the peer is ended: a second bucket of the same
-    /// size, so that a client that overdoes it once is refused, and one that never heeds it is gone.
-    patience: Bucket,
-    /// Per namespace that limits publishing; at most as many as there are namespaces.
-    publishes: HashMap<String, Bucket>,
+    /// A new session takes it over; a client that comes back goes on with its session's.
+    allowance: Arc<Allowance>,
     in_flight: Vec<u64>,
     /// At most [`Limits::commands_in_flight`] tasks, and a few others.
     events: VecDeque<Event>,
@@ -96,7 +93,8 @@ pub(crate) enum Event {
     End(Ending),
 }
 
-/// What takes time, decided and allowed already.
+/// What takes time, and was allowed when it was asked for. Whoever does it asks the policy again: a refresh may
+/// have been done since.
 #[derive(Debug, Clone)]
 pub(crate) enum Task {
     /// Accept the credential, or not.
@@ -111,15 +109,13 @@ pub(crate) enum Task {
         since: Option<Position>,
         /// Whether the client wants to know who is there.
         presence: bool,
-        /// What holds there.
-        namespace: Arc<Namespace>,
     },
     /// End a subscription.
     Unsubscribe(ChannelName),
     /// Publish.
-    Publish(ChannelName, Content, Arc<Namespace>),
+    Publish(ChannelName, Content),
     /// Say who is there.
-    Presence(ChannelName, Arc<Namespace>),
+    Presence(ChannelName),
     /// Read history.
     History {
         /// Where.
@@ -158,13 +154,10 @@ pub(crate) enum Why {
 impl Peer {
     /// A client that has said nothing yet.
     pub(crate) fn new(rules: Arc<Rules>, now: Now) -> Peer {
-        let commands = Bucket::new(rules.limits.commands, now.instant);
         Peer {
             state: State::Fresh { deadline: now.instant + rules.limits.connect_timeout },
-            patience: commands.clone(),
-            commands,
+            allowance: Arc::new(Allowance::new(rules.limits.commands, now.instant)),
             rules,
-            publishes: HashMap::new(),
             in_flight: Vec::new(),
             events: VecDeque::new(),
             out: VecDeque::new(),
@@ -266,6 +259,11 @@ impl Peer {
         self.session().map(|session| &session.grant)
     }
 
+    /// What the client may still do.
+    pub(crate) fn allowance(&self) -> &Arc<Allowance> {
+        &self.allowance
+    }
+
     fn session(&self) -> Option<&Session> {
         match &self.state {
             State::Connected(session) => Some(session),
@@ -274,7 +272,8 @@ impl Peer {
     }
 
     fn connected(&mut self, now: Now, id: Option<u64>, opened: Opened) {
-        let Opened { link, grant, token, .. } = opened;
+        let Opened { link, grant, token, allowance, .. } = opened;
+        self.allowance = allowance;
         let limits = &self.rules.limits;
         let number = |limit: usize| u64::try_from(limit).ok();
         let body = Connected {

@@ -35,7 +35,7 @@ pub(crate) struct Namespace {
     pub slow_reader: Option<SlowReader>,
     /// Whether the credential must have been bound to the client's address.
     pub bound_ticket: bool,
-    /// How often one peer may publish here; `None` is no oftener than its commands come.
+    /// How often one session may publish here; `None` is no oftener than its commands come.
     pub publish_rate: Option<Rate>,
 }
 

@@ -1,6 +1,11 @@
-//! A token bucket: so many a second in the long run, so many at once after a pause. Pure.
+//! A token bucket: so many a second in the long run, so many at once after a pause. Pure, but for the lock of
+//! what a session's links share.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::cells::lock;
 
 /// How often something may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +50,52 @@ impl Bucket {
             0 => Duration::from_secs(1 << 30),
             per_second => Duration::from_secs(1) / per_second,
         }
+    }
+}
+
+/// What one client may still do: all that is counted against a rate. It belongs to the session and not to its
+/// link, or else coming back would be a way to begin anew. A link and the one that displaces it count together;
+/// the lock is held for the arithmetic alone.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    buckets: Mutex<Buckets>,
+}
+
+#[derive(Debug)]
+struct Buckets {
+    commands: Bucket,
+    /// How many refusals for want of rate are borne before the client is ended: a second bucket of the same
+    /// size, so that a client that overdoes it once is refused, and one that never heeds it is gone.
+    patience: Bucket,
+    /// Per namespace that limits publishing; at most as many as there are namespaces.
+    publishes: HashMap<String, Bucket>,
+}
+
+impl Allowance {
+    /// All that a client may that has done nothing yet.
+    pub(crate) fn new(commands: Rate, now: Instant) -> Allowance {
+        let commands = Bucket::new(commands, now);
+        let buckets = Buckets { patience: commands.clone(), commands, publishes: HashMap::new() };
+        Allowance { buckets: Mutex::new(buckets) }
+    }
+
+    /// Counts a command; `false` if it is one too many.
+    pub(crate) fn command(&self, now: Instant) -> bool {
+        lock(&self.buckets).commands.take(now)
+    }
+
+    /// Counts a refusal for want of rate; `false` if it is one too many.
+    pub(crate) fn refusal(&self, now: Instant) -> bool {
+        lock(&self.buckets).patience.take(now)
+    }
+
+    /// Counts a publish in a namespace that limits them to `rate`; `false` if it is one too many.
+    pub(crate) fn publish(&self, namespace: &str, rate: Rate, now: Instant) -> bool {
+        let publishes = &mut lock(&self.buckets).publishes;
+        if !publishes.contains_key(namespace) {
+            publishes.insert(namespace.to_owned(), Bucket::new(rate, now));
+        }
+        publishes.get_mut(namespace).is_some_and(|bucket| bucket.take(now))
     }
 }
 

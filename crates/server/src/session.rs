@@ -21,6 +21,7 @@ use crate::address::ClientAddress;
 use crate::cells::lock;
 use crate::clock::Now;
 use crate::outbox::{Ending, Outbox};
+use crate::rate::Allowance;
 use crate::ticket::Grant;
 use token::{Claims, Sealer};
 
@@ -56,6 +57,8 @@ pub(crate) struct Opened {
     pub grant: Arc<Grant>,
     /// What brings it back.
     pub token: Secret,
+    /// What it may still do, after all that this session's links have done.
+    pub allowance: Arc<Allowance>,
     /// The link that this one displaced; it has been told to end.
     pub displaced: Option<LinkId>,
 }
@@ -65,7 +68,7 @@ pub(crate) struct Opened {
 pub(crate) enum SessionRefused {
     /// Not sealed by us, or by a key of the past.
     Forged,
-    /// A newer token was used already.
+    /// A newer token, or the link that came with it, was used already.
     Superseded,
     /// The session is over.
     Gone,
@@ -108,10 +111,12 @@ struct Inner {
 
 struct Session {
     grant: Arc<Grant>,
+    allowance: Arc<Allowance>,
     serial: u64,
-    /// Whether the client has used its newest link. Until then the token before is good too: the reply with
-    /// the newest may have been lost together with the link that carried it.
-    confirmed: bool,
+    /// The newest serial whose token the client is known to have, because it has used that link or has come
+    /// back by that token; 0 for none. Tokens before it are worth nothing. Those after it are all good: the
+    /// replies with them may have been lost together with the links that carried them.
+    confirmed: u64,
     origin: Origin,
     since: u64,
     state: State,
@@ -129,7 +134,7 @@ impl Sessions {
         Sessions { sealer: Sealer::new(key), linger, limit, inner: Mutex::default() }
     }
 
-    /// A new session for a credential just accepted.
+    /// A new session for a credential just accepted, with what its client may still do.
     ///
     /// # Errors
     /// `too_many` if there are as many sessions as there may be and each has its link.
@@ -139,6 +144,7 @@ impl Sessions {
         grant: Grant,
         origin: Origin,
         outbox: Arc<Outbox>,
+        allowance: Arc<Allowance>,
     ) -> Result<Opened, ErrorBody> {
         let mut inner = lock(&self.inner);
         inner.sweep(now.instant);
@@ -155,10 +161,17 @@ impl Sessions {
         }
         let token = self.seal(now, link, &grant);
         let state = State::Attached(outbox);
-        let since = now.unix_ms;
-        let session = Session { grant: grant.clone(), serial: 1, confirmed: false, origin, since, state };
+        let session = Session {
+            grant: grant.clone(),
+            allowance: allowance.clone(),
+            serial: link.serial,
+            confirmed: 0,
+            origin,
+            since: now.unix_ms,
+            state,
+        };
         inner.sessions.insert(link.session, session);
-        Ok(Opened { link, grant, token, displaced: None })
+        Ok(Opened { link, grant, token, allowance, displaced: None })
     }
 
     /// Brings a client back to its session by its token, with a new link and a new token.
@@ -181,10 +194,10 @@ impl Sessions {
         let displaced = LinkId { serial: session.serial, ..link };
         let before = std::mem::replace(&mut session.state, State::Attached(outbox));
         session.serial = link.serial;
-        session.confirmed = false;
+        session.confirmed = claims.link.serial;
         session.origin = Origin { address: session.grant.binding.address(origin.address), ..origin };
         session.since = now.unix_ms;
-        let grant = session.grant.clone();
+        let (grant, allowance) = (session.grant.clone(), session.allowance.clone());
         let displaced = match before {
             State::Detached { until } => {
                 inner.detached.remove(&(until, link.session));
@@ -195,12 +208,12 @@ impl Sessions {
                 Some(displaced)
             }
         };
-        Ok(Opened { link, token: self.seal(now, link, &grant), grant, displaced })
+        Ok(Opened { link, token: self.seal(now, link, &grant), grant, allowance, displaced })
     }
 
     /// The client has used this link, so it has its newest token: older ones are worth nothing from now on.
     pub(crate) fn confirm(&self, link: LinkId) {
-        self.with_current(link, |session| session.confirmed = true);
+        self.with_current(link, |session| session.confirmed = link.serial);
     }
 
     /// New permissions for the session of this link. `false` if it has another link by now.
@@ -324,8 +337,7 @@ impl Inner {
 impl Session {
     /// Whether these claims bring anybody back to this session now.
     fn check(&self, now: Now, claims: &Claims, address: &ClientAddress) -> Result<(), SessionRefused> {
-        let previous_of_unconfirmed = !self.confirmed && claims.link.serial + 1 == self.serial;
-        if claims.link.serial != self.serial && !previous_of_unconfirmed {
+        if !(self.confirmed..=self.serial).contains(&claims.link.serial) {
             return Err(SessionRefused::Superseded);
         }
         if self.grant.expires.is_some_and(|expires| expires <= now.unix_ms) {

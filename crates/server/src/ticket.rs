@@ -325,7 +325,11 @@ impl fmt::Display for MintRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MintRefused::NoAddress(policy) => {
-                write!(f, "policy {policy:?} compares addresses, so the ticket needs an ip")
+                write!(
+                    f,
+                    "policy \"{}\" is about an address, so the ticket needs an ip",
+                    format!("{policy:?}").to_lowercase()
+                )
             }
             MintRefused::TooLarge { what, limit, got } => {
                 write!(f, "{what} has at most {limit} bytes, got {got}")

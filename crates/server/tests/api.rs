@@ -175,7 +175,7 @@ async fn what_cannot_be_read_is_answered_with_a_problem_that_names_the_rule() {
     for (body, detail) in [
         ("", "not JSON"),
         ("{", "not JSON"),
-        ("[]", "expected"),
+        ("[]", "not a JSON object"),
         (r#"{"channel":"room:1"}"#, "data"),
         (r#"{"channel":"","data":1}"#, "at least 1 byte"),
         (r#"{"channel":"room:1","data":1,"extra":1}"#, "extra"),
@@ -223,9 +223,8 @@ async fn other_mistakes_have_their_own_status() {
     };
     let json = "Content-Type: application/json\r\n";
     let large = format!(r#"{{"channel":"room:1","data":"{}"}}"#, "x".repeat(70_000));
-    let nested = |levels| {
-        format!(r#"{{"channel":"room:1","data":{}{}}}"#, "[".repeat(levels), "]".repeat(levels))
-    };
+    let nested =
+        |levels| format!(r#"{{"channel":"room:1","data":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
     // As deep as over the dialect, and no deeper.
     let deep = ask(server.address, &request("POST", "/api/v1/publish", json, &nested(62))).await;
     assert_eq!(deep.status, 200, "{}", deep.body);
@@ -249,7 +248,11 @@ async fn other_mistakes_have_their_own_status() {
         (request("POST", "/api/v1/disconnect", json, r#"{"user":"a","code":"nope"}"#), 400, "bad_request"),
         (request("POST", "/api/v1/tickets", json, r#"{"user":"a","ttl_s":61}"#), 400, "bad_request"),
         (request("POST", "/api/v1/tickets", json, r#"{"user":"a","chanels":{}}"#), 400, "bad_request"),
-        (request("POST", "/api/v1/tickets", json, r#"["a",null,null,null,null,null,null,null]"#), 400, "bad_request"),
+        (
+            request("POST", "/api/v1/tickets", json, r#"["a",null,null,null,null,null,null,null]"#),
+            400,
+            "bad_request",
+        ),
         (request("POST", "/api/v1/publish", json, r#"["room:1",1,null]"#), 400, "bad_request"),
         (request("POST", "/api/v1/publish", json, &nested(63)), 400, "bad_request"),
     ] {

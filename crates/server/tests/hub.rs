@@ -239,3 +239,32 @@ async fn what_history_no_longer_has_is_announced_as_a_gap() {
     }
     assert!(gaps > 0);
 }
+
+#[tokio::test]
+async fn who_comes_back_to_more_than_one_reply_holds_gets_all_of_it_whatever_happens_to_slow_readers() {
+    for policy in ["catch-up", "newest-only", "drop-oldest", "disconnect"] {
+        let server = start_with(&format!("[namespaces.room]\nslow_reader = \"{policy}\"\n")).await;
+        let mut epoch = Value::Null;
+        for number in 1..=60 {
+            let data = format!("{number} {}", "x".repeat(10_000));
+            let (status, position) =
+                server.post("publish", &json!({"channel": "room:1", "data": data})).await;
+            assert_eq!(status, 200, "{position}");
+            epoch = position["epoch"].clone();
+        }
+        let mut ann = Peer::connect(&server, "ann").await;
+        let since = json!({"epoch": epoch, "offset": 1});
+        let back = ann.ok("subscribe", json!({"channel": "room:1", "since": since})).await;
+        assert_eq!(back["recovered"], true, "{policy}");
+        let mut seen: Vec<Value> = Vec::new();
+        let in_reply = back["publications"].as_array().expect("publications");
+        assert!(in_reply.len() < 59, "{policy}: the reply alone must not hold all, or this tests nothing");
+        seen.extend(in_reply.iter().map(|one| one["offset"].clone()));
+        while seen.len() < 59 {
+            let push = ann.push().await;
+            assert!(push["gap"].is_null(), "{policy}: {push}");
+            seen.push(push["pub"]["offset"].clone());
+        }
+        assert_eq!(seen, (2..=60).map(Value::from).collect::<Vec<_>>(), "{policy}");
+    }
+}

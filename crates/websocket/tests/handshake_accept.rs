@@ -302,7 +302,8 @@ fn a_request_that_announces_a_body_is_refused() {
 
 #[test]
 fn any_request_needs_one_host_and_a_body_with_one_end() {
-    let table: &[(&str, &[(&str, &str)], Option<Rule>)] = &[
+    type Row = (&'static str, &'static [(&'static str, &'static str)], Option<Rule>);
+    let table: &[Row] = &[
         ("good", &[("Host", "a:1")], None),
         ("a length", &[("Host", "a"), ("Content-Length", "5")], None),
         ("chunks", &[("Host", "a"), ("Transfer-Encoding", "Chunked")], None),

@@ -9,17 +9,18 @@ use std::sync::atomic::Ordering;
 
 use trunkline_dialect::command::{Credential, Refresh};
 use trunkline_dialect::{
-    ChannelName, ChannelPush, Code, ErrorBody, History, Member, OkBody, Position, Presence, Published, Push,
-    Removed, Subscribed, Unsubscribed,
+    ChannelName, ChannelPush, Code, ErrorBody, History, Json, Member, OkBody, Position, Presence, Published,
+    Push, Removed, Subscribed, Unsubscribed, UserId,
 };
 
 use crate::channel::HistoryQuery;
 use crate::encoded::Encoded;
-use crate::hub::{Progress, Recovery, SubscribeRefused, Subscriber};
+use crate::hub::{Progress, Recovery, Roll, SubscribeRefused, Subscriber};
 use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::peer::{Done, Task};
 use crate::policy::{Act, Namespace};
+use crate::rate::Allowance;
 use crate::session::{LinkId, Origin};
 use crate::ticket::Grant;
 
@@ -30,6 +31,7 @@ pub(super) struct Place {
     pub(super) origin: Origin,
     pub(super) link: Option<LinkId>,
     pub(super) grant: Option<Arc<Grant>>,
+    pub(super) allowance: Arc<Allowance>,
 }
 
 /// A command is done.
@@ -44,7 +46,7 @@ pub(super) struct Finished {
 pub(super) struct Start {
     pub(super) channel: ChannelName,
     pub(super) recovery: Recovery,
-    pub(super) members: Vec<Member>,
+    pub(super) roll: Roll,
 }
 
 /// Does one task.
@@ -84,13 +86,13 @@ pub(super) async fn catch_up(node: Arc<Node>, outbox: Arc<Outbox>, link: LinkId,
 }
 
 async fn connect(place: &Place, credential: Credential) -> Result<Done, ErrorBody> {
-    let Place { node, outbox, origin, .. } = place;
+    let Place { node, outbox, origin, allowance, .. } = place;
     let now = node.clock.now();
     let opened = match credential {
         Credential::Ticket(ticket) => {
             let grant = node.redeem(now, ticket.expose(), &origin.address).await?;
             let origin = Origin { address: grant.binding.address(origin.address), ..*origin };
-            node.sessions.open(node.clock.now(), grant, origin, outbox.clone())?
+            node.sessions.open(node.clock.now(), grant, origin, outbox.clone(), allowance.clone())?
         }
         Credential::Session(token) => {
             let resumed = node.sessions.resume(now, token.expose(), *origin, outbox.clone());
@@ -98,7 +100,7 @@ async fn connect(place: &Place, credential: Credential) -> Result<Done, ErrorBod
             let count = if resumed.is_ok() { &counts.sessions_resumed } else { &counts.credentials_refused };
             count.fetch_add(1, Ordering::Relaxed);
             resumed.inspect_err(|why| {
-                tracing::info!(reason = why.name(), address = ?origin.address, "session token refused");
+                tracing::debug!(reason = why.name(), address = ?origin.address, "session token refused");
             })?
         }
         Credential::Token(_) => return Err(no_tokens()),
@@ -107,7 +109,7 @@ async fn connect(place: &Place, credential: Credential) -> Result<Done, ErrorBod
                 let why = "no namespace here admits a client without a credential";
                 return Err(ErrorBody::new(Code::Unauthenticated, why));
             }
-            node.sessions.open(now, Grant::anonymous(), *origin, outbox.clone())?
+            node.sessions.open(now, Grant::anonymous(), *origin, outbox.clone(), allowance.clone())?
         }
     };
     if let Some(displaced) = opened.displaced {
@@ -121,6 +123,7 @@ async fn connect(place: &Place, credential: Credential) -> Result<Done, ErrorBod
 struct Connected<'a> {
     place: &'a Place,
     link: LinkId,
+    /// What it may now, which may be something else than when the command came.
     grant: Arc<Grant>,
 }
 
@@ -130,22 +133,25 @@ impl Connected<'_> {
         let body: OkBody = match task {
             Task::Connect(_) => return Err(ErrorBody::new(Code::Conflict, "connected already")),
             Task::Refresh(refresh) => return self.refresh(refresh).await,
-            Task::Subscribe { channel, since, presence, namespace } => {
-                let (body, begun) = self.subscribe(channel, since, presence, &namespace).await?;
+            Task::Subscribe { channel, since, presence } => {
+                let (body, begun) = self.subscribe(channel, since, presence).await?;
                 *start = Some(begun);
                 body.into()
             }
             Task::Unsubscribe(channel) => self.unsubscribe(&channel).await?.into(),
-            Task::Publish(channel, content, namespace) => {
-                let position = node.publish_content(&channel, content, &namespace).await?;
+            Task::Publish(channel, content) => {
+                let namespace = self.may(&channel, Act::Publish)?;
+                let position = node.publish_content(&channel, content, namespace).await?;
                 Published { position }.into()
             }
-            Task::Presence(channel, namespace) => {
-                let members = node.members(&channel, &namespace).await?;
+            Task::Presence(channel) => {
+                let namespace = self.may(&channel, Act::Subscribe)?;
+                let members = node.members(&channel, namespace).await?;
                 let count = u64::try_from(members.len()).unwrap_or(u64::MAX);
-                Presence { members: self.that_fit(members), count }.into()
+                Presence { members: self.roll(members).named, count }.into()
             }
             Task::History { channel, since, limit, reverse } => {
+                self.may(&channel, Act::Subscribe)?;
                 let page = node.history(&channel, since, limit, reverse).await?;
                 let publications = page.publications.iter().map(|one| one.body.clone()).collect();
                 let Position { epoch, offset } = page.top;
@@ -153,6 +159,11 @@ impl Connected<'_> {
             }
         };
         Ok(Done::Body(body))
+    }
+
+    /// What holds in a channel, if the client may do this there.
+    fn may(&self, channel: &ChannelName, act: Act) -> Result<&Arc<Namespace>, ErrorBody> {
+        self.place.node.rules.policy.check(&self.grant, channel, act)
     }
 
     async fn refresh(&self, refresh: Refresh) -> Result<Done, ErrorBody> {
@@ -163,11 +174,25 @@ impl Connected<'_> {
             return Err(ErrorBody::new(Code::Forbidden, "a refresh is for the same user"));
         }
         let grant = Arc::new(grant);
-        node.sessions.renew(self.link, grant.clone());
+        if !node.sessions.renew(self.link, grant.clone()) {
+            return Err(taken_over());
+        }
+        let shown = grant.user.as_ref().filter(|_| grant.info != self.grant.info);
+        // The session has its new permissions: nothing that fails from here on may leave it with the old ones.
         for channel in node.hub.channels_of(self.link) {
-            if let Err(error) = node.rules.policy.check(&grant, &channel, Act::Subscribe) {
-                self.leave(&channel).await?;
-                outbox.push(unsubscribed(&channel, error.code, &error.message));
+            let done = match (node.rules.policy.check(&grant, &channel, Act::Subscribe), shown) {
+                (Err(error), _) => {
+                    let left = self.leave(&channel).await;
+                    outbox.push(unsubscribed(&channel, error.code, &error.message));
+                    left.map(drop)
+                }
+                (Ok(namespace), Some(user)) if namespace.presence => {
+                    self.enter(&channel, user, grant.info.as_ref()).await
+                }
+                (Ok(_), _) => Ok(()),
+            };
+            if let Err(error) = done {
+                tracing::warn!(%channel, ?error, "presence is not as a refresh would have it");
             }
         }
         Ok(Done::Refreshed(grant))
@@ -178,9 +203,9 @@ impl Connected<'_> {
         channel: ChannelName,
         since: Option<Position>,
         presence: bool,
-        namespace: &Arc<Namespace>,
     ) -> Result<(Subscribed, Start), ErrorBody> {
         let Place { node, outbox, .. } = self.place;
+        let namespace = self.may(&channel, Act::Subscribe)?;
         let subscriber = Subscriber {
             link: self.link,
             outbox: outbox.clone(),
@@ -193,7 +218,7 @@ impl Connected<'_> {
         if node.hub.is_gone(self.link) {
             // Displaced meanwhile, and the subscription was too late to be found.
             node.unsubscribe(self.link, &channel);
-            return Err(refused_subscribe(SubscribeRefused::Gone, &channel));
+            return Err(taken_over());
         }
         let begun = async {
             interest.await?;
@@ -201,7 +226,7 @@ impl Connected<'_> {
             if namespace.presence
                 && let Some(user) = &self.grant.user
             {
-                node.broker.enter(&channel, self.link, user, self.grant.info.as_ref()).await?;
+                self.enter(&channel, user, self.grant.info.as_ref()).await?;
             }
             let wanted = presence && namespace.presence;
             let members = if wanted { Some(node.broker.members(&channel).await?) } else { None };
@@ -209,6 +234,11 @@ impl Connected<'_> {
         };
         match begun.await {
             Ok((recovery, members)) => Ok(self.begun(channel, recovery, members)),
+            Err(error) if node.hub.is_gone(self.link) => {
+                // Not left: the session goes on by another link, which may have entered already.
+                node.unsubscribe(self.link, &channel);
+                Err(error)
+            }
             Err(error) => {
                 self.leave(&channel).await?;
                 Err(error)
@@ -224,14 +254,30 @@ impl Connected<'_> {
         members: Option<Vec<Member>>,
     ) -> (Subscribed, Start) {
         let Position { epoch, offset } = recovery.position.clone();
+        let roll = members.map(|members| self.roll(members));
         let body = Subscribed {
             epoch,
             offset,
             recovered: recovery.recovered,
             publications: recovery.publications.clone(),
-            members: members.clone().map(|members| self.that_fit(members)),
+            members: roll.as_ref().map(|roll| roll.named.clone()),
         };
-        (body, Start { channel, recovery, members: members.unwrap_or_default() })
+        (body, Start { channel, recovery, roll: roll.unwrap_or_default() })
+    }
+
+    /// Makes the user present by this link. If the link has been dropped meanwhile, even while this waits or
+    /// because of it, then whoever dropped it found nobody to wait for: the grace begins here.
+    async fn enter(
+        &self,
+        channel: &ChannelName,
+        user: &UserId,
+        info: Option<&Json>,
+    ) -> Result<(), ErrorBody> {
+        let node = &self.place.node;
+        let entering = Entering { node, link: self.link, channel, user };
+        node.broker.enter(channel, self.link, user, info).await?;
+        drop(entering);
+        if node.hub.is_gone(self.link) { Err(taken_over()) } else { Ok(()) }
     }
 
     async fn recover(&self, channel: &ChannelName, since: Option<Position>) -> Result<Recovery, ErrorBody> {
@@ -271,18 +317,44 @@ impl Connected<'_> {
         Ok(true)
     }
 
-    /// As many members as one reply names.
-    fn that_fit(&self, members: Vec<Member>) -> Vec<Member> {
+    /// Members as one reply names them: one's own user first, then as many as fit.
+    fn roll(&self, mut members: Vec<Member>) -> Roll {
+        let own = members.iter().position(|member| Some(&member.user) == self.grant.user.as_ref());
+        if let Some(own) = own {
+            members.swap(0, own);
+        }
         let limit = self.place.node.rules.limits.reply;
         let weight = |member: &Member| {
             32 + member.user.as_str().len() + member.info.as_ref().map_or(0, |info| info.get().len())
         };
         let mut bytes = 0_usize;
-        let fits = |member: &Member| {
+        let fits = |member: &&Member| {
             bytes = bytes.saturating_add(weight(member));
             bytes <= limit
         };
-        members.into_iter().take_while(fits).collect()
+        let fit = members.iter().take_while(fits).count().max(usize::from(own.is_some()));
+        let others = members.split_off(fit);
+        Roll { named: members, others }
+    }
+}
+
+/// A link on its way into a channel's presence. Its drop, when the broker has answered or nobody waits for the
+/// answer any more, comes after the broker was asked to enter; that of the link may have come before.
+struct Entering<'a> {
+    node: &'a Node,
+    link: LinkId,
+    channel: &'a ChannelName,
+    user: &'a UserId,
+}
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        // A link is taken out of the hub before its channels begin to linger: either that is seen here, or that
+        // lingering is still to come, and finds whom this has let in.
+        if self.node.hub.is_gone(self.link) {
+            let grace = self.node.rules.limits.presence_grace;
+            self.node.broker.linger(self.channel, self.link, self.user, grace);
+        }
     }
 }
 
@@ -300,10 +372,12 @@ fn refused_subscribe(refused: SubscribeRefused, channel: &ChannelName) -> ErrorB
             ErrorBody::new(Code::TooMany, format!("at most {limit} subscriptions"))
         }
         SubscribeRefused::Full => ErrorBody::new(Code::TooMany, "as many channels as this node holds"),
-        SubscribeRefused::Gone => {
-            ErrorBody::new(Code::Conflict, "another connection has taken this session over")
-        }
+        SubscribeRefused::Gone => taken_over(),
     }
+}
+
+fn taken_over() -> ErrorBody {
+    ErrorBody::new(Code::Conflict, "another connection has taken this session over")
 }
 
 fn no_tokens() -> ErrorBody {

@@ -16,6 +16,7 @@ use crate::policy::{Namespace, Policy};
 
 mod presence;
 mod recovery;
+mod takeover;
 mod ways_in;
 
 /// A node whose housekeeping runs, in virtual time.
@@ -36,9 +37,10 @@ impl World {
     }
 
     fn with<const N: usize>(limits: Limits, namespaces: [(&str, Namespace); N]) -> World {
-        let policy = Policy::new(namespaces.map(|(name, namespace)| (name.to_owned(), namespace)));
-        let settings = NodeSettings { name: "n1".to_owned(), limits, policy, session_key: None };
-        let node = Node::new(settings, Clock::starting_at(1_000_000));
+        World::of(Node::new(settings(limits, namespaces), Clock::starting_at(1_000_000)))
+    }
+
+    fn of(node: Arc<Node>) -> World {
         let housekeeping = tokio::spawn(node.clone().maintain());
         World { node, housekeeping }
     }
@@ -129,6 +131,11 @@ impl User {
         let Out::Close(ending) = self.client.next().await else { panic!("a close comes after {message}") };
         (message["disconnect"].take(), ending.close_code)
     }
+}
+
+fn settings<const N: usize>(limits: Limits, namespaces: [(&str, Namespace); N]) -> NodeSettings {
+    let policy = Policy::new(namespaces.map(|(name, namespace)| (name.to_owned(), namespace)));
+    NodeSettings { name: "n1".to_owned(), limits, policy, session_key: None }
 }
 
 fn token(connected: &Value) -> Secret {

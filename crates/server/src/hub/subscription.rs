@@ -53,6 +53,9 @@ pub(super) enum Phase {
         sent: u64,
         /// The head's epoch when history was asked last: an answer cannot know of an epoch that began later.
         asked: Option<Epoch>,
+        /// Whether this began with the subscribe: then the client is not slow but new, and gets all there is, from
+        /// where it was on, whatever happens to slow readers.
+        recovering: bool,
     },
     Live {
         epoch: Epoch,
@@ -104,7 +107,7 @@ impl Subscription {
             self.outbox.end(Ending::slow_reader(self.outbox.bounds().high));
         }
         let (epoch, sent) = (ours.clone(), *sent);
-        self.phase = Phase::CatchingUp { epoch, sent, asked: None };
+        self.phase = Phase::CatchingUp { epoch, sent, asked: None, recovering: false };
         self.outbox.behind(lazy.channel);
     }
 
@@ -118,17 +121,34 @@ impl Subscription {
         if recovery.complete && nothing_newer {
             self.phase = Phase::Live { epoch, sent };
         } else {
-            self.phase = Phase::CatchingUp { epoch, sent, asked: None };
+            self.phase = Phase::CatchingUp { epoch, sent, asked: None, recovering: true };
             self.outbox.behind(channel);
         }
     }
 
+    /// Tells what was held back of presence, as much as there is room for; the rest has another turn. Answers
+    /// whether that was all.
+    pub(super) fn tell_presence(&mut self, channel: &ChannelName) -> bool {
+        let Some(view) = &mut self.view else { return true };
+        for push in view.release(channel, self.outbox.room()) {
+            self.outbox.push(push);
+        }
+        if view.is_held() {
+            self.outbox.behind(channel);
+        }
+        !view.is_held()
+    }
+
     /// What to ask history for, if anything is to be asked.
     pub(super) fn query(&mut self, head: &Head) -> Option<HistoryQuery> {
-        let Phase::CatchingUp { epoch, sent, asked } = &mut self.phase else { return None };
+        let Phase::CatchingUp { epoch, sent, asked, recovering } = &mut self.phase else { return None };
         asked.clone_from(&head.epoch);
         let (bytes, limit) = (self.outbox.room(), PAGE);
         Some(match self.slow_reader {
+            _ if *recovering => {
+                let since = Some(Position::new(epoch.clone(), *sent));
+                HistoryQuery { since, limit, bytes, reverse: false }
+            }
             SlowReader::CatchUp | SlowReader::Disconnect => {
                 let since = Some(Position::new(epoch.clone(), *sent));
                 HistoryQuery { since, limit, bytes, reverse: false }
@@ -140,16 +160,20 @@ impl Subscription {
 
     /// History's answer to [`query`](Subscription::query).
     pub(super) fn catch_up(&mut self, channel: &ChannelName, page: HistoryPage, head: &mut Head) -> Progress {
-        let Phase::CatchingUp { epoch, sent, asked } = &mut self.phase else { return Progress::Done };
+        let Phase::CatchingUp { epoch, sent, asked, recovering } = &mut self.phase else {
+            return Progress::Done;
+        };
         let HistoryPage { top, mut publications } = page;
         if top.epoch != *epoch {
             return Progress::Lost;
         }
         let before = *sent;
         publications.sort_unstable_by_key(|publication| publication.body.offset);
-        publications.extend(
-            head.newest_after(&top, &publications).filter(|_| self.slow_reader == SlowReader::NewestOnly),
-        );
+        // Where history is kept the newest one is in it, and must not be put in front of those that come before it.
+        let none = publications.iter().all(|publication| publication.body.offset <= before);
+        if self.slow_reader == SlowReader::NewestOnly && (none || !*recovering) {
+            publications.extend(head.newest_after(&top, &publications));
+        }
         let reached = publications.last().map(|publication| publication.body.offset);
         for publication in publications.iter().filter(|publication| publication.body.offset > before) {
             let lazy = Lazy::new(channel, publication);

@@ -13,6 +13,8 @@ use crate::clock::Now;
 use crate::outbox::{Bounds, Item, Totals};
 
 const CLIENTS: u8 = 4;
+/// As many members fit into a reply; there may be twice as many.
+const NAMED: usize = 3;
 const HISTORY: HistoryPolicy = HistoryPolicy { size: 12, ttl: Duration::from_secs(30), bytes: 8_000 };
 
 #[derive(Debug, Clone)]
@@ -152,7 +154,7 @@ struct Client {
 enum ClientPhase {
     Away,
     /// The hub has the subscription; the reply is on its way.
-    Asked(Box<Recovery>, Vec<Member>),
+    Asked(Box<Recovery>, Roll),
     /// The reply is in the outbox, or read.
     Subscribed {
         read: bool,
@@ -286,23 +288,24 @@ impl World {
             }
         };
         let member = |user: &UserId| Member { user: user.clone(), info: None, sessions: 1 };
-        let members = self.present.iter().map(member).collect();
-        one.phase = ClientPhase::Asked(Box::new(recovery), members);
+        let mut named: Vec<Member> = self.present.iter().map(member).collect();
+        let others = named.split_off(named.len().min(NAMED));
+        one.phase = ClientPhase::Asked(Box::new(recovery), Roll { named, others });
     }
 
     fn reply(&mut self, client: u8) {
         let one = &mut self.clients[usize::from(client)];
         let before = std::mem::replace(&mut one.phase, ClientPhase::Subscribed { read: false });
-        let ClientPhase::Asked(recovery, members) = before else {
+        let ClientPhase::Asked(recovery, roll) = before else {
             one.phase = before;
             return;
         };
         assert!(one.outbox.take().is_none(), "no push precedes the reply");
         let Position { epoch, offset } = recovery.position.clone();
         let (recovered, publications) = (recovery.recovered, recovery.publications.clone());
-        let body = Subscribed { epoch, offset, recovered, publications, members: Some(members.clone()) };
+        let body = Subscribed { epoch, offset, recovered, publications, members: Some(roll.named.clone()) };
         one.outbox.push(Encoded::from(&Reply::ok(1, body)));
-        self.hub.start(one.link(), &self.name, &recovery, &members);
+        self.hub.start(one.link(), &self.name, &recovery, roll);
     }
 
     fn drop_client(&mut self, client: u8) {

@@ -6,7 +6,7 @@
 //! subscriber knows and what is so: never more entries than there are members on both sides.
 
 use indexmap::IndexMap;
-use trunkline_dialect::UserId;
+use trunkline_dialect::{ChannelName, ChannelPush, Join, Json, Member, Push, UserId};
 
 use crate::encoded::Encoded;
 
@@ -23,7 +23,7 @@ enum State {
     /// The reply with the members is on its way, and was made at an unknown moment: everything is kept, and
     /// compared with it at the end.
     Starting(IndexMap<UserId, Change>),
-    /// The outbox is full; what the subscriber knows is known, so what cancels out is dropped.
+    /// There is no room in the outbox; what the subscriber knows is known, so what cancels out is dropped.
     Held(IndexMap<UserId, Change>),
 }
 
@@ -33,8 +33,17 @@ struct Change {
     known: bool,
     /// Whether the user is present.
     present: bool,
-    /// The push that says so.
-    push: Encoded,
+    /// What says so.
+    news: News,
+}
+
+#[derive(Debug)]
+enum News {
+    /// The push that everybody gets.
+    Push(Encoded),
+    /// A member from before the subscription: no push has told of it. The push is made when there is room for
+    /// it, for there may be very many.
+    Member(Option<Json>),
 }
 
 impl View {
@@ -54,7 +63,7 @@ impl View {
         }
         let (State::Starting(changes) | State::Held(changes)) = &mut self.state else { return false };
         let known = changes.get(user).map_or(!present, |change| change.known);
-        changes.insert(user.clone(), Change { known, present, push: push.clone() });
+        changes.insert(user.clone(), Change { known, present, news: News::Push(push.clone()) });
         // Came and went unseen. One who went and came again stays: the info may have changed.
         if let State::Held(changes) = &mut self.state
             && !known
@@ -70,29 +79,53 @@ impl View {
         matches!(self.state, State::Held(_))
     }
 
-    /// The reply is out: what differs from the members that it named.
-    pub(super) fn start(&mut self, named: impl Fn(&UserId) -> bool) -> Vec<Encoded> {
-        match std::mem::replace(&mut self.state, State::Open) {
-            State::Starting(changes) => {
-                let differs = |(user, change): (UserId, Change)| {
-                    (named(&user) != change.present).then_some(change.push)
-                };
-                changes.into_iter().filter_map(differs).collect()
-            }
-            other => {
-                self.state = other;
-                Vec::new()
-            }
-        }
+    /// The reply is out, and has named whom `named` says; `unnamed` were present too when it was made, and did
+    /// not fit into it. What the subscriber does not know yet is held until [`release`](View::release).
+    pub(super) fn start(&mut self, named: impl Fn(&UserId) -> bool, unnamed: Vec<Member>) {
+        let State::Starting(changes) = &mut self.state else { return };
+        let mut changes = std::mem::take(changes);
+        // Of whom something was told since, that is the newer news.
+        let untold: Vec<Member> =
+            unnamed.into_iter().filter(|member| !changes.contains_key(&member.user)).collect();
+        changes.retain(|user, change| {
+            change.known = named(user);
+            change.known != change.present
+        });
+        let news = |member: Member| {
+            (member.user, Change { known: false, present: true, news: News::Member(member.info) })
+        };
+        changes.extend(untold.into_iter().map(news));
+        self.state = State::Held(changes);
     }
 
-    /// There is room again: what the subscriber does not know yet.
-    pub(super) fn release(&mut self) -> Vec<Encoded> {
-        match std::mem::replace(&mut self.state, State::Open) {
-            State::Held(changes) => changes.into_values().map(|change| change.push).collect(),
-            other => {
-                self.state = other;
-                Vec::new()
+    /// There is room for so many bytes: what the subscriber does not know yet, as much as fits. Until
+    /// everything has, the rest is held.
+    pub(super) fn release(&mut self, channel: &ChannelName, room: usize) -> Vec<Encoded> {
+        let State::Held(changes) = &mut self.state else { return Vec::new() };
+        let (mut bytes, mut pushes) = (0_usize, Vec::new());
+        for (user, change) in changes.iter() {
+            if bytes >= room {
+                break;
+            }
+            let push = change.push(channel, user);
+            bytes = bytes.saturating_add(push.weight());
+            pushes.push(push);
+        }
+        changes.drain(..pushes.len());
+        if changes.is_empty() {
+            self.state = State::Open;
+        }
+        pushes
+    }
+}
+
+impl Change {
+    fn push(&self, channel: &ChannelName, user: &UserId) -> Encoded {
+        match &self.news {
+            News::Push(push) => push.clone(),
+            News::Member(info) => {
+                let join = ChannelPush::Join(Join { user: user.clone(), info: info.clone() });
+                Encoded::from(&Push::Channel(channel.clone(), join))
             }
         }
     }
@@ -111,8 +144,14 @@ mod tests {
         view.change(&user(name), present, &push, room)
     }
 
-    fn texts(pushes: Vec<Encoded>) -> Vec<String> {
-        pushes.iter().map(|push| push.json().to_owned()).collect()
+    /// What is released into so much room.
+    fn told(view: &mut View, room: usize) -> Vec<String> {
+        let channel = ChannelName::new("room:1").expect("a channel name");
+        view.release(&channel, room).iter().map(|push| push.json().to_owned()).collect()
+    }
+
+    fn member(name: &str) -> Member {
+        Member { user: user(name), info: None, sessions: 1 }
     }
 
     #[test]
@@ -124,14 +163,17 @@ mod tests {
             assert!(!say(&mut view, name, present, true));
         }
         let named = |who: &UserId| ["in-reply", "gone", "brief"].contains(&who.as_str());
-        assert_eq!(texts(view.start(named)), ["+after", "-gone", "-brief"]);
+        view.start(named, Vec::new());
+        assert_eq!(told(&mut view, usize::MAX), ["+after", "-gone", "-brief"]);
         assert!(say(&mut view, "later", true, true), "open from now on");
     }
 
     #[test]
     fn a_full_outbox_holds_the_difference_and_not_the_events() {
         let mut view = View::starting();
-        view.start(|_| false);
+        view.start(|_| false, Vec::new());
+        assert_eq!(told(&mut view, 0), Vec::<String>::new());
+        assert!(!view.is_held(), "nothing to tell needs no room");
         assert!(!say(&mut view, "first", true, false));
         for round in 0..1_000 {
             say(&mut view, "busy", round % 2 == 0, true);
@@ -139,8 +181,25 @@ mod tests {
         assert!(view.is_held());
         assert!(!say(&mut view, "known", false, true));
         assert!(!say(&mut view, "known", true, true), "held while anything is, to keep the order");
-        assert_eq!(texts(view.release()), ["+first", "+known"]);
+        assert_eq!(told(&mut view, usize::MAX), ["+first", "+known"]);
         assert!(!view.is_held());
         assert!(say(&mut view, "busy", true, true));
+    }
+
+    #[test]
+    fn members_that_the_reply_did_not_name_follow_as_joins_as_there_is_room() {
+        let mut view = View::starting();
+        say(&mut view, "left", false, true);
+        say(&mut view, "joined", true, true);
+        let unnamed = ["left", "joined", "one", "two", "three"].map(member).to_vec();
+        view.start(|who| who.as_str() == "named", unnamed);
+        let join = |name: &str| format!(r#"{{"channel":"room:1","join":{{"user":"{name}"}}}}"#);
+        assert_eq!(told(&mut view, 1), ["+joined"], "one at least, and the newer news of it");
+        assert_eq!(told(&mut view, 1), [join("one")]);
+        assert!(view.is_held());
+        say(&mut view, "two", false, true);
+        say(&mut view, "one", false, true);
+        assert_eq!(told(&mut view, usize::MAX), [&join("three"), "-one"], "two came and went unseen");
+        assert!(!view.is_held());
     }
 }

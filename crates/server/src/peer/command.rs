@@ -13,7 +13,7 @@ impl Peer {
             ..trunkline_dialect::Limits::default()
         };
         let incoming = json::decode_command(message, &limits);
-        if !self.commands.take(now.instant) {
+        if !self.allowance.command(now.instant) {
             return self.refuse_for_rate(now, &incoming);
         }
         match incoming {
@@ -27,7 +27,7 @@ impl Peer {
     fn refuse_for_rate(&mut self, now: Now, incoming: &Result<Incoming, BadCommand>) {
         let rate = self.rules.limits.commands;
         let message = format!("at most {} commands a second, and {} at once", rate.per_second, rate.burst);
-        if !self.patience.take(now.instant) {
+        if !self.allowance.refusal(now.instant) {
             return self.end(Ending::new(Code::RateLimited, message));
         }
         let id = match incoming {
@@ -74,8 +74,8 @@ impl Peer {
         Ok(Next::Do(match verb {
             Verb::Refresh(refresh) => Task::Refresh(refresh),
             Verb::Subscribe(Subscribe { channel, since, presence }) => {
-                let namespace = may(&channel, Act::Subscribe)?;
-                Task::Subscribe { channel, since, presence, namespace }
+                may(&channel, Act::Subscribe)?;
+                Task::Subscribe { channel, since, presence }
             }
             Verb::Unsubscribe(unsubscribe) => Task::Unsubscribe(unsubscribe.channel),
             Verb::Publish(Publish { channel, data, exclude_self }) => {
@@ -83,11 +83,11 @@ impl Peer {
                 let exclude = exclude_self.then_some(link.session);
                 let content = Content { data, user: grant.user.clone(), exclude };
                 self.count_publish(now, &channel, &namespace)?;
-                Task::Publish(channel, content, namespace)
+                Task::Publish(channel, content)
             }
             Verb::Presence(presence) => {
-                let namespace = may(&presence.channel, Act::Subscribe)?;
-                Task::Presence(presence.channel, namespace)
+                may(&presence.channel, Act::Subscribe)?;
+                Task::Presence(presence.channel)
             }
             Verb::History(History { channel, since, limit, reverse }) => {
                 may(&channel, Act::Subscribe)?;
@@ -124,18 +124,10 @@ impl Peer {
         }
     }
 
-    fn count_publish(
-        &mut self,
-        now: Now,
-        channel: &ChannelName,
-        namespace: &Namespace,
-    ) -> Result<(), ErrorBody> {
+    fn count_publish(&self, now: Now, channel: &ChannelName, namespace: &Namespace) -> Result<(), ErrorBody> {
         let Some(rate) = namespace.publish_rate else { return Ok(()) };
         let name = channel.namespace();
-        if !self.publishes.contains_key(name) {
-            self.publishes.insert(name.to_owned(), Bucket::new(rate, now.instant));
-        }
-        if self.publishes.get_mut(name).is_some_and(|bucket| bucket.take(now.instant)) {
+        if self.allowance.publish(name, rate, now.instant) {
             return Ok(());
         }
         let message =

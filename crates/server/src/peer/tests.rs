@@ -40,7 +40,8 @@ impl World {
     fn connect(mut self, expires: Option<u64>) -> World {
         self.say(r#"{"id": 1, "connect": {"ticket": "t"}}"#);
         assert!(matches!(self.peer.poll_event(), Some(Event::Do(Some(1), Task::Connect(_)))));
-        self.peer.complete(self.now, Some(1), Ok(Done::Connected(opened(expires))));
+        let opened = Opened { allowance: self.peer.allowance().clone(), ..opened(expires) };
+        self.peer.complete(self.now, Some(1), Ok(Done::Connected(opened)));
         let reply = self.heard();
         assert!(
             reply[0].starts_with(r#"{"id":1,"ok":{"session":"s","user":"ann","node":"n1","#),
@@ -84,7 +85,8 @@ impl World {
 fn opened(expires: Option<u64>) -> Opened {
     let user = Some(UserId::new("ann").expect("a user id"));
     let grant = Arc::new(Grant { user, expires, ..Grant::anonymous() });
-    Opened { link: LINK, grant, token: Secret::new("s"), displaced: None }
+    let allowance = Arc::new(Allowance::new(Limits::default().commands, Instant::now()));
+    Opened { link: LINK, grant, token: Secret::new("s"), allowance, displaced: None }
 }
 
 fn published(offset: u64) -> Result<Done, ErrorBody> {
@@ -205,7 +207,7 @@ fn commands_become_tasks_in_their_order_and_an_id_in_flight_is_a_conflict() {
     world.say(r#"{"id": 7, "unsubscribe": {"channel": "room:1"}}"#);
     assert_eq!(world.error(), (Some(7), Code::Conflict));
     assert!(matches!(world.peer.poll_event(), Some(Event::Used(LINK))));
-    let Some(Event::Do(Some(7), Task::Publish(channel, content, _))) = world.peer.poll_event() else {
+    let Some(Event::Do(Some(7), Task::Publish(channel, content))) = world.peer.poll_event() else {
         panic!("the first publish")
     };
     assert_eq!((channel.as_str(), content.data.get()), ("room:1", r#"{"a": 1}"#));
@@ -213,7 +215,7 @@ fn commands_become_tasks_in_their_order_and_an_id_in_flight_is_a_conflict() {
         (content.user.map(|user| user.to_string()), content.exclude),
         (Some("ann".into()), Some(LINK.session))
     );
-    let Some(Event::Do(Some(8), Task::Publish(_, content, _))) = world.peer.poll_event() else {
+    let Some(Event::Do(Some(8), Task::Publish(_, content))) = world.peer.poll_event() else {
         panic!("the second publish")
     };
     assert_eq!(content.exclude, None);
@@ -283,6 +285,31 @@ fn a_namespace_may_limit_publishing_further() {
     world.pass(Duration::from_secs(1));
     world.say(r#"{"id": 6, "publish": {"channel": "slow:4", "data": 1}}"#);
     assert!(world.heard().is_empty(), "a second later");
+}
+
+#[test]
+fn a_peer_of_a_session_that_is_come_back_to_goes_on_with_what_is_left_of_its_rates() {
+    let limits = Limits { commands: Rate { per_second: 1, burst: 4 }, ..Limits::default() };
+    let mut before = World::with(limits.clone()).connect(None);
+    for id in [2, 3] {
+        before.say(&format!(r#"{{"id": {id}, "publish": {{"channel": "slow:1", "data": 1}}}}"#));
+        assert!(before.heard().is_empty(), "taken");
+    }
+    let mut after = World::with(limits);
+    after.peer.authenticate(Credential::Session(Secret::new("s")));
+    let opened = Opened { allowance: before.peer.allowance().clone(), ..opened(None) };
+    after.peer.complete(after.now, None, Ok(Done::Connected(opened)));
+    after.heard();
+    after.say(r#"{"id": 4, "publish": {"channel": "slow:1", "data": 1}}"#);
+    assert_eq!(after.error(), (Some(4), Code::RateLimited), "both publishes of the burst are spent");
+    before.say(r#"{"id": 4, "ping": {}}"#);
+    assert_eq!(before.error(), (Some(4), Code::RateLimited), "all four commands are, and by both together");
+    for id in 5..8 {
+        after.say(&format!(r#"{{"id": {id}, "ping": {{}}}}"#));
+        assert_eq!(after.error(), (Some(id), Code::RateLimited));
+    }
+    after.say(r#"{"id": 8, "ping": {}}"#);
+    assert_eq!(after.ending().map(|ending| ending.close_code), Some(4429), "patience is one as well");
 }
 
 #[test]

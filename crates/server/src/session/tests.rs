@@ -24,7 +24,7 @@ impl World {
     }
 
     fn open(&self, grant: Grant) -> Opened {
-        self.sessions.open(self.now, grant, origin("192.0.2.1"), outbox()).expect("a session")
+        self.sessions.open(self.now, grant, origin("192.0.2.1"), outbox(), allowance()).expect("a session")
     }
 
     fn resume(&self, opened: &Opened) -> Result<Opened, SessionRefused> {
@@ -38,6 +38,10 @@ impl World {
 
 fn outbox() -> Arc<Outbox> {
     Arc::new(Outbox::new(Limits::default().outbox, Arc::new(Totals::default())))
+}
+
+fn allowance() -> Arc<Allowance> {
+    Arc::new(Allowance::new(Limits::default().commands, Instant::now()))
 }
 
 fn origin(ip: &str) -> Origin {
@@ -93,11 +97,53 @@ fn a_token_whose_successor_was_lost_with_its_link_still_works() {
 }
 
 #[test]
+fn the_only_token_that_a_client_has_works_however_often_the_reply_to_it_is_lost() {
+    let world = World::new();
+    let first = world.open(ann());
+    let lost: Vec<Opened> = (0..5).map(|_| world.resume(&first).expect("back by all that it has")).collect();
+    world.detach(&lost[4]);
+    let last = world.resume(&first).expect("back");
+    assert_eq!(last.link.serial, 7);
+    world.sessions.confirm(last.link);
+    for old in lost.iter().chain([&first]) {
+        assert_eq!(world.resume(old).map(drop), Err(SessionRefused::Superseded));
+    }
+    assert!(world.resume(&last).is_ok());
+}
+
+#[test]
+fn whoever_comes_back_by_a_token_has_it_and_the_ones_before_it_are_worth_nothing() {
+    let world = World::new();
+    let first = world.open(ann());
+    let second = world.resume(&first).expect("back");
+    let third = world.resume(&second).expect("back by the second");
+    assert_eq!(world.resume(&first).map(drop), Err(SessionRefused::Superseded));
+    assert!(world.resume(&second).is_ok(), "the reply with the third may have been lost");
+    assert!(world.resume(&third).is_ok(), "or just its link");
+    assert_eq!(world.resume(&second).map(drop), Err(SessionRefused::Superseded));
+}
+
+#[test]
+fn what_a_client_may_still_do_goes_with_its_session_from_link_to_link() {
+    let world = World::new();
+    let opened = world.open(ann());
+    let attached = world.resume(&opened).expect("back");
+    world.detach(&attached);
+    let again = world.resume(&attached).expect("back");
+    for link in [&attached, &again] {
+        assert!(Arc::ptr_eq(&link.allowance, &opened.allowance));
+    }
+    assert!(!Arc::ptr_eq(&world.open(ann()).allowance, &opened.allowance), "another session has its own");
+}
+
+#[test]
 fn coming_back_while_the_old_link_is_attached_displaces_it() {
     let world = World::new();
     let old_outbox = outbox();
-    let first =
-        world.sessions.open(world.now, ann(), origin("192.0.2.1"), old_outbox.clone()).expect("a session");
+    let first = world
+        .sessions
+        .open(world.now, ann(), origin("192.0.2.1"), old_outbox.clone(), allowance())
+        .expect("a session");
     let second = world.resume(&first).expect("back");
     assert_eq!(second.displaced, Some(first.link));
     let Some(Item::End(ending)) = old_outbox.take() else { panic!("the old link is told") };
@@ -156,7 +202,7 @@ fn a_token_of_another_key_or_of_nobody_is_forged() {
 fn a_full_registry_gives_up_the_session_that_nobody_came_back_to_first_and_no_attached_one() {
     let mut world = World::new();
     let opened: Vec<Opened> = (0..3).map(|_| world.open(ann())).collect();
-    let refused = world.sessions.open(world.now, ann(), origin("192.0.2.1"), outbox());
+    let refused = world.sessions.open(world.now, ann(), origin("192.0.2.1"), outbox(), allowance());
     assert_eq!(refused.map(drop).map_err(|error| error.code), Err(Code::TooMany));
     world.detach(&opened[1]);
     world.pass(1);

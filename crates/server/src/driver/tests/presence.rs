@@ -1,8 +1,11 @@
 //! Who is present, and what others are told of it.
 
-use trunkline_dialect::Code;
+use std::collections::BTreeSet;
+
+use trunkline_dialect::{Code, UserId};
 
 use super::*;
+use crate::session::SessionId;
 
 async fn watch(world: &World) -> User {
     let (mut watcher, _) = world.connect("watcher").await;
@@ -166,4 +169,93 @@ async fn a_slow_reader_is_told_the_difference_and_not_every_coming_and_going() {
         }
     }
     assert_eq!(told, [json!({"channel": "room:1", "leave": {"user": "ann"}})], "bob came and went unseen");
+}
+
+/// A room of a hundred users, each with an info of a hundred bytes.
+async fn crowd(world: &World) -> ChannelName {
+    let channel = ChannelName::new("room:1").expect("a channel name");
+    let info = Json::of(&json!("x".repeat(100))).expect("JSON");
+    for number in 0..100 {
+        let (link, user) = one_of_the_crowd(number);
+        world.node.broker.enter(&channel, link, &user, Some(&info)).await.expect("entered");
+    }
+    channel
+}
+
+fn one_of_the_crowd(number: u8) -> (LinkId, UserId) {
+    let link = LinkId { session: SessionId([number; 16]), serial: 1 };
+    (link, UserId::new(&format!("user{number}")).expect("a user id"))
+}
+
+fn users(members: &Value) -> Vec<String> {
+    let members = members.as_array().expect("members").iter();
+    members.map(|member| member["user"].as_str().expect("a user").to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_that_do_not_fit_into_the_reply_follow_as_joins_and_no_stranger_ever_leaves() {
+    // Neither does the crowd fit into the outbox at once: it goes out as the client reads.
+    let world = World::with(Limits { reply: 2_000, ..small_outbox() }, [("room", Namespace::default())]);
+    let channel = crowd(&world).await;
+    let (mut ann, _) = world.connect("ann").await;
+    let ok = ann.ask("subscribe", json!({"channel": "room:1", "presence": true})).await;
+    let named = users(&ok["members"]);
+    assert!(named[0] == "ann" && (5..20).contains(&named.len()), "oneself first: {named:?}");
+    let mut known: BTreeSet<String> = named.into_iter().collect();
+    for number in [0, 98, 99] {
+        let (link, user) = one_of_the_crowd(number);
+        world.node.broker.leave(&channel, link, &user).await.expect("left");
+    }
+    world.publish("room:1", json!("meanwhile")).await;
+    let mut published = 0;
+    while let Ok(out) = tokio::time::timeout(Duration::from_secs(1), ann.client.next()).await {
+        assert!(world.node.figures().outbox_bytes < 2 * 8_000);
+        let Out::Message(message) = out else { panic!("{out:?}") };
+        let push: Value = serde_json::from_str(message.json()).expect("JSON");
+        let name = |what: &str| push[what]["user"].as_str().map(str::to_owned);
+        match (name("join"), name("leave")) {
+            (Some(joined), None) => {
+                assert_eq!(push["join"]["info"], json!("x".repeat(100)));
+                assert!(known.insert(joined), "told twice: {push}");
+            }
+            (None, Some(left)) => assert!(known.remove(&left), "never told of: {push}"),
+            _ => published += u32::from(push["pub"].is_object()),
+        }
+    }
+    assert_eq!((known.len(), published), (98, 1));
+    assert!(["user0", "user98", "user99"].iter().all(|gone| !known.contains(*gone)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn presence_counts_all_and_names_oneself_and_those_that_fit() {
+    let world = World::with(Limits { reply: 2_000, ..Limits::default() }, [("room", Namespace::default())]);
+    crowd(&world).await;
+    let (mut ann, _) = world.connect("ann").await;
+    ann.ask("subscribe", json!({"channel": "room:1"})).await;
+    let ok = ann.ask("presence", json!({"channel": "room:1"})).await;
+    let named = users(&ok["members"]);
+    assert!(named[0] == "ann" && (5..20).contains(&named.len()), "{named:?}");
+    assert_eq!(ok["count"], 101);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_with_another_info_shows_it_in_every_channel() {
+    let world = World::new();
+    let (mut watcher, _) = world.connect("watcher").await;
+    let ticket = |colour: &str| world.ticket(json!({"user": "ann", "info": {"colour": colour}}));
+    let mut ann = world.arrive("192.0.2.1", Some(Credential::Ticket(ticket("red").await)));
+    ann.hear().await;
+    for channel in ["room:1", "room:2"] {
+        watcher.ask("subscribe", json!({"channel": channel})).await;
+        ann.ask("subscribe", json!({"channel": channel})).await;
+    }
+    ann.ask("refresh", json!({"ticket": ticket("blue").await})).await;
+    for channel in ["room:1", "room:2"] {
+        let ok = watcher.ask("presence", json!({"channel": channel})).await;
+        let blue = json!({"user": "ann", "info": {"colour": "blue"}, "sessions": 1});
+        assert!(ok["members"].as_array().is_some_and(|all| all.contains(&blue)), "{ok}");
+    }
+    drop(ann);
+    world.pass(Duration::from_secs(6)).await;
+    assert_eq!(watcher.ask("presence", json!({"channel": "room:1"})).await["count"], 1, "it leaves as ever");
 }

@@ -3,6 +3,7 @@
 use trunkline_dialect::Code;
 
 use super::*;
+use crate::rate::Rate;
 
 #[tokio::test(start_paused = true)]
 async fn a_ticket_of_the_handshake_is_answered_by_connected() {
@@ -66,6 +67,29 @@ async fn a_session_token_brings_back_the_session_and_each_connect_renews_it() {
         world.arrive("192.0.2.1", None).refused("connect", json!({"session": third})).await,
         "unauthenticated"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn coming_back_does_not_refill_what_a_session_may_do() {
+    let rate = |burst| Rate { per_second: 1, burst };
+    let limits = Limits { commands: rate(5), ..Limits::default() };
+    let slow = Namespace { publish_rate: Some(rate(2)), ..Namespace::default() };
+    let world = World::with(limits, [("slow", slow)]);
+    let publish = json!({"channel": "slow:1", "data": 1});
+    let (mut ann, session) = world.connect("ann").await;
+    ann.ask("publish", publish.clone()).await;
+    ann.ask("publish", publish.clone()).await;
+    // While the link before is still there, and after it is gone.
+    let mut second = world.arrive("192.0.2.1", Some(Credential::Session(session)));
+    let session = token(&second.hear().await["connected"]);
+    assert_eq!(second.refused("publish", publish.clone()).await, "rate_limited", "of publishes");
+    second.ask("ping", json!({})).await;
+    drop((ann, second));
+    let mut third = world.arrive("192.0.2.1", Some(Credential::Session(session)));
+    third.hear().await;
+    assert_eq!(third.refused("ping", json!({})).await, "rate_limited", "of commands");
+    world.pass(Duration::from_secs(1)).await;
+    third.ask("publish", publish).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,6 +213,37 @@ async fn a_refresh_is_for_the_same_user_and_ends_what_it_no_longer_allows() {
     world.publish("room:2", json!(1)).await;
     world.publish("room:1", json!(2)).await;
     assert_eq!(ann.hear().await["channel"], "room:1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_is_allowed_by_the_permissions_of_the_moment_in_which_it_is_done() {
+    let world = World::new();
+    let (mut ann, _) = world.connect("ann").await;
+    let ticket = world.ticket(json!({"user": "ann", "channels": {"room:1": ["subscribe", "publish"]}})).await;
+    let refresh = ann.say("refresh", json!({"ticket": ticket}));
+    // All in one go: when these are read, the permissions are still the wider ones.
+    let narrowed = ["room:2", "room:1"].map(|channel| {
+        [
+            ann.say("subscribe", json!({"channel": channel})),
+            ann.say("presence", json!({"channel": channel})),
+            ann.say("history", json!({"channel": channel, "limit": 1})),
+            ann.say("publish", json!({"channel": channel, "data": 1})),
+        ]
+    });
+    assert_eq!(ann.hear().await["id"], refresh);
+    for id in narrowed[0] {
+        let answer = ann.hear().await;
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(id), &json!("forbidden")));
+    }
+    for id in narrowed[1] {
+        let mut answer = ann.hear().await;
+        if answer["pub"].is_object() {
+            answer = ann.hear().await;
+        }
+        assert!(answer["id"] == id && answer["ok"].is_object(), "{answer}");
+    }
+    assert_eq!(world.publish("room:2", json!(1)).await, 1, "nothing was published there");
+    assert_eq!(world.node.figures().subscriptions, 1);
 }
 
 #[tokio::test(start_paused = true)]
