@@ -94,7 +94,7 @@ pub(crate) struct Ticket {
 #[derive(Args, Clone)]
 pub(crate) struct TicketTerms {
     /// What others see of the user in presence
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     pub(crate) info: Option<String>,
 
     /// The address that has to redeem it
@@ -110,7 +110,7 @@ pub(crate) struct TicketTerms {
     pub(crate) ttl: Option<u32>,
 
     /// What it allows, such as '{"room:*": ["subscribe"]}' [default: what the namespaces say]
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     pub(crate) channels: Option<String>,
 }
 
@@ -130,7 +130,14 @@ pub(crate) struct Api {
     pub(crate) url: String,
 
     /// The API key. Better in the environment: other users of the machine see the command line
-    #[arg(long, value_name = "KEY", env = "TRUNKLINE_API_KEY", hide_env_values = true)]
+    // Base64url begins with a dash once in 64 times.
+    #[arg(
+        long,
+        value_name = "KEY",
+        allow_hyphen_values = true,
+        env = "TRUNKLINE_API_KEY",
+        hide_env_values = true
+    )]
     pub(crate) key: Option<String>,
 }
 
@@ -147,7 +154,7 @@ pub(crate) struct Publish {
     pub(crate) channel: String,
 
     /// Publish this and end, rather than read stdin
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     pub(crate) data: Option<String>,
 
     /// Lines are text, not JSON: each is published as a string
@@ -189,7 +196,7 @@ pub(crate) struct Hub {
     pub(crate) url: String,
 
     /// A ticket, for the first connection; later ones come back with the session
-    #[arg(long, value_name = "TICKET", conflicts_with = "user")]
+    #[arg(long, value_name = "TICKET", allow_hyphen_values = true, conflicts_with = "user")]
     pub(crate) ticket: Option<String>,
 
     /// Whose tickets to mint through the API, which needs the API key
@@ -212,7 +219,7 @@ pub(crate) struct Connect {
     pub(crate) url: String,
 
     /// A ticket, sent as X-Auth-Token: a URL would end up in logs
-    #[arg(long, value_name = "TICKET")]
+    #[arg(long, value_name = "TICKET", allow_hyphen_values = true)]
     pub(crate) ticket: Option<String>,
 
     /// One more header, `Origin` too. May be repeated

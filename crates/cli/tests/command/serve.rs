@@ -69,7 +69,12 @@ fn a_ticket_opens_the_door_once() {
         "{\"id\":1,\"publish\":{\"channel\":\"room:1\",\"data\":1}}\n",
     );
     let mut lines = first.out.lines();
-    assert!(lines.next().is_some_and(|line| line.starts_with("{\"connected\":")), "{}", first.out);
+    assert!(
+        lines.next().is_some_and(|line| line.starts_with("{\"connected\":")),
+        "{} {}",
+        first.out,
+        first.err
+    );
     assert!(lines.next().is_some_and(|line| line.contains("\"forbidden\"")), "{}", first.out);
     assert_eq!(first.code, Some(0));
 

@@ -119,3 +119,18 @@ fn check_of_a_file_that_is_not_there_is_a_problem() {
     assert_eq!(done.code, Some(1));
     assert!(done.out.starts_with("gone.toml: "), "{}", done.out);
 }
+
+#[test]
+fn keys_tickets_and_numbers_may_begin_with_a_dash() {
+    // Nobody listens on port 1: what fails there has understood its arguments.
+    let (api, hub) = ("http://127.0.0.1:1", "ws://127.0.0.1:1/connect");
+    for args in [
+        &["ticket", "--user", "ann", "--info", "-1", "--key", "-gK2", "--api", api][..],
+        &["publish", "--url", hub, "--ticket", "-1cQ", "--data", "-1", "room:1"],
+        &["subscribe", "--url", hub, "--ticket", "-_Q", "room:1"],
+        &["connect", hub, "--ticket", "-gQ"],
+    ] {
+        let finished = run(args, "");
+        assert_eq!(finished.code, Some(1), "{args:?}: {}", finished.err);
+    }
+}
