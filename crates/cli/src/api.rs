@@ -1,23 +1,24 @@
-//! The server's HTTP API, as far as these commands need it. Plain `http:` alone: TLS is not spoken yet.
+//! The server's HTTP API, as far as these commands need it.
 
+use std::error::Error;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use trunkline_client::dialect::UserId;
+use trunkline_net::{Connector, Dialled};
 
 use crate::args::{self, AddressPolicy, TicketTerms};
 use crate::exit::Failure;
-use crate::output;
-use crate::url::NO_TLS;
+use crate::{output, way};
 
 /// From the request to the end of the answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,10 +29,18 @@ const ANSWER_BYTES: usize = 64 << 10;
 /// The HTTP API of one server, and the key to it.
 #[derive(Clone)]
 pub(crate) struct Api {
-    client: Client<HttpConnector, Full<Bytes>>,
-    /// Scheme and authority, without a slash at the end.
-    base: String,
+    connector: Connector,
+    base: Base,
     authorization: HeaderValue,
+}
+
+/// Where the API is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Base {
+    is_secure: bool,
+    authority: String,
+    /// In front of `/api`, without a slash at its end.
+    prefix: String,
 }
 
 /// The body of `POST /api/v1/tickets`.
@@ -81,8 +90,8 @@ impl Api {
             .map_err(|_| Failure::usage("the API key holds characters that no header may have"))?;
         authorization.set_sensitive(true);
         let base = base(&args.url).map_err(|why| Failure::usage(format_args!("--api: {why}")))?;
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        Ok(Self { client, base, authorization })
+        let connector = way::connector(&args.way)?;
+        Ok(Self { connector, base, authorization })
     }
 
     /// Mints a ticket.
@@ -97,16 +106,15 @@ impl Api {
     async fn post(&self, path: &str, body: &impl Serialize) -> Result<Bytes, Failure> {
         let failed = |why: &dyn std::fmt::Display| Failure::unclean(format_args!("{}: {why}", self.base));
         let body = serde_json::to_vec(body).map_err(|error| failed(&error))?;
-        let request = Request::post(format!("{}{path}", self.base))
+        let request = Request::post(format!("{}{path}", self.base.prefix))
+            .header(HOST, &self.base.authority)
             .header(AUTHORIZATION, self.authorization.clone())
             .header(CONTENT_TYPE, "application/json")
             .body(Full::from(body))
             .map_err(|error| failed(&error))?;
         let whole = async {
-            let response = self.client.request(request).await.map_err(|error| failed(&root_cause(&error)))?;
-            let (head, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(|error| failed(&error))?;
-            Ok(Response::from_parts(head, body.to_bytes()))
+            let stream = self.connector.dial(&self.base.dialled()).await.map_err(|error| failed(&error))?;
+            ask(stream, request).await.map_err(|error| failed(&root_cause(&*error)))
         };
         let response = tokio::time::timeout(TIMEOUT, whole)
             .await
@@ -115,6 +123,42 @@ impl Api {
             return Ok(response.into_body());
         }
         Err(failed(&refusal(&response)))
+    }
+}
+
+/// One request, one answer, one connection: tickets are asked for now and then.
+async fn ask(
+    stream: Dialled,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Bytes>, Box<dyn Error + Send + Sync>> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let answer = async {
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES).collect().await?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    };
+    // The connection moves only while it is awaited; its own end is told by the answer's.
+    let driven = async {
+        let _ = connection.await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        answer = answer => answer,
+        () = driven => Err("the connection has ended".into()),
+    }
+}
+
+impl Base {
+    /// What to dial for it.
+    fn dialled(&self) -> String {
+        format!("{}://{}/", if self.is_secure { "wss" } else { "ws" }, self.authority)
+    }
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_secure { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.prefix)
     }
 }
 
@@ -162,14 +206,14 @@ fn json(flag: &str, text: Option<String>) -> Result<Option<Box<RawValue>>, Failu
     parsed.map_err(|error| Failure::usage(format_args!("{flag} is not JSON: {error}")))
 }
 
-/// The URL without what a base does not need; the words of an error do not repeat it, for it may hold a password.
-fn base(url: &str) -> Result<String, &'static str> {
+/// What of the URL is a base; the words of an error do not repeat it, for it may hold a password.
+fn base(url: &str) -> Result<Base, &'static str> {
     let uri: Uri = url.parse().map_err(|_| "not a URL")?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https" | "wss") => return Err(NO_TLS),
-        _ => return Err("the URL begins with http://"),
-    }
+    let is_secure = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return Err("the URL begins with http:// or https://"),
+    };
     let authority = uri.authority().ok_or("the URL has no host")?;
     if authority.as_str().contains('@') {
         return Err("the URL has a user name; the API asks for a key");
@@ -177,7 +221,8 @@ fn base(url: &str) -> Result<String, &'static str> {
     if uri.query().is_some() {
         return Err("the URL has a query; give the part before /api alone");
     }
-    Ok(format!("http://{authority}{}", uri.path().trim_end_matches('/')))
+    let (authority, prefix) = (authority.to_string(), uri.path().trim_end_matches('/').to_owned());
+    Ok(Base { is_secure, authority, prefix })
 }
 
 /// The server's own words if it gave any.
@@ -194,7 +239,7 @@ fn refusal(response: &Response<Bytes>) -> String {
     format!("{status}: {}", output::for_terminal(&words))
 }
 
-/// "client error (Connect)" says nothing; what caused it does.
+/// "error reading a body" says little; what caused it says more.
 fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
@@ -213,16 +258,16 @@ mod tests {
             ("http://127.0.0.1:8101", "http://127.0.0.1:8101"),
             ("http://127.0.0.1:8101/", "http://127.0.0.1:8101"),
             ("http://[::1]:8101/prefix/", "http://[::1]:8101/prefix"),
+            ("https://hub.example/", "https://hub.example"),
         ];
         for (url, expected) in table {
-            assert_eq!(base(url).as_deref(), Ok(expected), "{url}");
+            assert_eq!(base(url).map(|base| base.to_string()).as_deref(), Ok(expected), "{url}");
         }
     }
 
     #[test]
     fn a_url_that_is_no_base_is_refused_without_repeating_it() {
-        for url in
-            ["", "localhost:8101", "ws://h/", "https://h", "http://me:hunter2@h/", "http://h/?x=hunter2"]
+        for url in ["", "localhost:8101", "ws://h/", "ftp://h", "http://me:hunter2@h/", "http://h/?x=hunter2"]
         {
             let why = base(url).expect_err(url);
             assert!(!why.contains("hunter2"));

@@ -47,7 +47,8 @@ pub(crate) enum Command {
 /// The connection server
 ///
 /// Without arguments: on loopback, everything in memory, with a demo page. Prints where it listens once it does, the
-/// page's address, and the API key if it had to make one up. SIGINT or SIGTERM stop it gracefully, a second one at once.
+/// page's address, and the API key if it had to make one up. SIGINT or SIGTERM stop it gracefully, a second one at once;
+/// SIGHUP makes it read its certificates again.
 ///
 /// Settings come from the configuration file, then the environment (TRUNKLINE_LISTEN_ADDRESS for listen.address), then
 /// these flags.
@@ -57,11 +58,21 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Vec<String>,
 
+    /// PEM file with a certificate and the chain behind it, in place of tls.cert: TLS where it listens. May be repeated,
+    /// each with its --key
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Vec<String>,
+
+    /// PEM file with the private key of a --cert
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Vec<String>,
+
     #[command(flatten)]
     pub(crate) config: ConfigFile,
 }
 
-/// Checks the configuration: prints every problem with its file and line, ends with 1 if there is any
+/// Checks the configuration and the certificates it names: prints every problem with its file and line, ends with 1 if
+/// there is any
 #[derive(Args)]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -139,6 +150,27 @@ pub(crate) struct Api {
         hide_env_values = true
     )]
     pub(crate) key: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) way: Way,
+}
+
+/// The way to a host: through which proxy, and whom to trust there.
+#[derive(Args, Clone)]
+pub(crate) struct Way {
+    /// The proxy: http://, https:// (CONNECT), socks5:// or socks5h:// (which looks names up itself). A password is
+    /// better in the environment: other users of the machine see the command line [default: what HTTPS_PROXY,
+    /// HTTP_PROXY, ALL_PROXY and NO_PROXY say]
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+
+    /// Go directly, whatever the environment says
+    #[arg(long, conflicts_with = "proxy")]
+    pub(crate) no_proxy: bool,
+
+    /// PEM file with the certificate authorities to trust, in place of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// Publishes what it reads, one JSON value a line
@@ -215,14 +247,15 @@ pub(crate) struct Hub {
 /// a terminal), binary as 0x and hexadecimal digits. How the connection ended is told on stderr.
 #[derive(Args)]
 pub(crate) struct Connect {
-    /// ws:// or http://. A user name and password in it are sent as Basic authorization and shown nowhere
+    /// ws://, wss://, http:// or https://. A user name and password in it are sent as Basic authorization and shown
+    /// nowhere
     pub(crate) url: String,
 
     /// A ticket, sent as X-Auth-Token: a URL would end up in logs
     #[arg(long, value_name = "TICKET", allow_hyphen_values = true)]
     pub(crate) ticket: Option<String>,
 
-    /// One more header, `Origin` too. May be repeated
+    /// One more header, `Origin` too. May be repeated. A redirect to another host leaves them out, but for Origin
     #[arg(long = "header", value_name = "'Name: value'")]
     pub(crate) headers: Vec<Header>,
 
@@ -230,9 +263,48 @@ pub(crate) struct Connect {
     #[arg(long = "subprotocol", value_name = "NAME")]
     pub(crate) subprotocols: Vec<String>,
 
+    /// Offer to compress messages
+    #[arg(long)]
+    pub(crate) deflate: bool,
+
+    /// In an HTTP/2 connection: over TLS if the server can, else by HTTP/1.1; with `prior-knowledge` always
+    #[arg(
+        long,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "alpn"
+    )]
+    pub(crate) http2: Option<Http2>,
+
+    /// How many redirects to follow; never from wss:// to ws://
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) redirects: u8,
+
+    /// How long connecting may take, redirects included [default: 30, and at most 15 for each phase of it]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// PEM file with a certificate to show who asks for one, and the chain behind it
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// PEM file with the private key of --cert
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) way: Way,
+
     /// As a pipe: after the end of stdin, close when no message has come for this long
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     pub(crate) wait: Duration,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Http2 {
+    Alpn,
+    PriorKnowledge,
 }
 
 /// A bare WebSocket echo server: any path, any Origin, no subprotocol
@@ -249,6 +321,10 @@ pub(crate) struct Echo {
     /// The largest message, in bytes; a larger one closes its connection with 1009
     #[arg(long, value_name = "BYTES", default_value_t = ECHO_MESSAGE)]
     pub(crate) max_message: NonZeroUsize,
+
+    /// Decline every offer of compression
+    #[arg(long)]
+    pub(crate) no_deflate: bool,
 }
 
 /// A header as typed, `Name: value`.

@@ -11,7 +11,7 @@ use crate::args;
 use crate::exit::Failure;
 use crate::output;
 use crate::signals::Signals;
-use crate::url;
+use crate::{url, way};
 
 /// A client of the hub, whose comings and goings are told on stderr.
 pub(crate) struct Hub {
@@ -27,8 +27,9 @@ impl Hub {
         let url = url::websocket(&args.url).map_err(|why| Failure::usage(format_args!("--url: {why}")))?;
         let ticket_alone = args.ticket.is_some();
         let anonymous = !ticket_alone && args.user.is_none();
-        let mut builder =
-            Client::builder(url.to_string()).software(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        let mut builder = Client::builder(url.to_string())
+            .software(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+            .connector(way::connector(&args.api.way)?);
         if let Some(ticket) = args.ticket {
             builder = builder.ticket(ticket);
         } else if let Some(user) = args.user {

@@ -11,6 +11,7 @@ mod settings;
 mod signals;
 mod stdin;
 mod url;
+mod way;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ use crate::args::{Cli, Command};
 use crate::exit::{Failure, Outcome};
 
 fn main() -> ExitCode {
+    // The one place where it is chosen. It fails where there is one already, and nobody was here before.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // Clap prints its own errors and ends with 2, which is our `Exit::Usage`.
     let Cli { log, command } = Cli::parse();
     let outcome = log_to_stderr(log.as_deref(), default_log(&command)).and_then(|()| run(command));

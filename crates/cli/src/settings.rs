@@ -24,17 +24,24 @@ pub(crate) fn file(args: ConfigFile) -> Option<PathBuf> {
 /// # Errors
 ///
 /// Every problem of all of them at once.
-pub(crate) fn load(file: Option<&Path>, listen: &[String]) -> Result<Config, Problems> {
+pub(crate) fn load(file: Option<&Path>, flags: &[Flag<'_>]) -> Result<Config, Problems> {
     // Settings are text: what is not is none of ours.
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str()));
-    let listen = (!listen.is_empty()).then(|| Override {
-        setting: "listen.address".to_owned(),
-        value: listen.join(","),
-        from: "--listen".to_owned(),
+    let overrides = flags.iter().filter(|flag| !flag.values.is_empty()).map(|flag| Override {
+        setting: flag.setting.to_owned(),
+        value: flag.values.join(","),
+        from: flag.name.to_owned(),
     });
-    Config::load(file, environment, listen)
+    Config::load(file, environment, overrides)
+}
+
+/// A flag that stands for a setting, with all that it was given.
+pub(crate) struct Flag<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) setting: &'static str,
+    pub(crate) values: &'a [String],
 }
 
 /// A flag that cannot be is usage; a file that cannot be is something to repair.

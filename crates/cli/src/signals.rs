@@ -1,4 +1,4 @@
-//! Being asked to stop.
+//! Being asked to stop, or to read files again.
 
 use std::io;
 
@@ -38,5 +38,35 @@ impl Signals {
             // Without a handler the process ends of itself.
             std::future::pending().await
         }
+    }
+}
+
+/// SIGHUP, from the moment this is made: it does not end the process any more. Where there is none, it never comes.
+pub(crate) struct Hangups {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Hangups {
+    pub(crate) fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { signal: signal(SignalKind::hangup())? })
+    }
+
+    /// The next of them. Cancel-safe.
+    pub(crate) async fn next(&mut self) {
+        self.signal.recv().await;
+    }
+}
+
+#[cfg(not(unix))]
+impl Hangups {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    pub(crate) async fn next(&mut self) {
+        std::future::pending().await
     }
 }

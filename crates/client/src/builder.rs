@@ -6,6 +6,7 @@ use std::future::Future;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use trunkline_dialect::Secret;
 use trunkline_dialect::command::ClientInfo;
+use trunkline_net::Connector;
 
 use crate::credential::{Credentials, TicketSource, ticket_source};
 use crate::dial::Dial;
@@ -20,6 +21,7 @@ pub struct Builder {
     source: Option<TicketSource>,
     headers: Vec<(String, String)>,
     software: Option<ClientInfo>,
+    connector: Connector,
     limits: Limits,
 }
 
@@ -31,6 +33,7 @@ impl Builder {
             source: None,
             headers: Vec::new(),
             software: None,
+            connector: Connector::default(),
             limits: Limits::default(),
         }
     }
@@ -77,6 +80,16 @@ impl Builder {
         self
     }
 
+    /// How to get to the hub: TLS of the application's own (feature `tls`), proxies (feature `proxy`), timeouts,
+    /// compression. Its limits, and whether connections wait for each other, are set here whatever it says; the
+    /// dialect's subprotocol is added to its own.
+    ///
+    /// Without it, `wss:` trusts the system's roots and no proxy is used, whatever the environment says.
+    pub fn connector(mut self, connector: Connector) -> Self {
+        self.connector = connector;
+        self
+    }
+
     /// Other limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -95,8 +108,8 @@ impl Builder {
     ///
     /// Dropped before it is done, the attempt ends. A ticket may be spent then.
     pub async fn connect(self) -> Result<Client, Error> {
-        let Self { url, ticket, source, headers, software, limits } = self;
-        let dial = Dial::new(url, headers, &limits)?;
+        let Self { url, ticket, source, headers, software, connector, limits } = self;
+        let dial = Dial::new(url, headers, connector, &limits)?;
         let credentials = Credentials::new(ticket, source, dial.in_handshake());
         let (requests, requests_of_users) = mpsc::channel(limits.requests.max(1));
         let (stop, stopped) = watch::channel(false);

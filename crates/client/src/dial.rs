@@ -23,14 +23,18 @@ pub(crate) struct Dial {
 }
 
 impl Dial {
-    pub(crate) fn new(url: String, headers: Vec<(String, String)>, limits: &Limits) -> Result<Self, Misuse> {
+    pub(crate) fn new(
+        url: String,
+        headers: Vec<(String, String)>,
+        connector: Connector,
+        limits: &Limits,
+    ) -> Result<Self, Misuse> {
         WsUrl::parse(&url).map_err(Misuse::Url)?;
         if let Some((name, _)) = headers.iter().find(|(name, value)| !is_header(name, value)) {
             return Err(Misuse::Header(name.clone()));
         }
         let net = trunkline_net::Limits { message: limits.message, ..Default::default() };
-        let connector =
-            Connector::default().limits(net).subprotocol(trunkline_dialect::NAME).one_at_a_time(true);
+        let connector = connector.limits(net).subprotocol(trunkline_dialect::NAME).one_at_a_time(true);
         let (credentials, plain): (Vec<_>, Vec<_>) =
             headers.into_iter().partition(|(name, value)| is_credential(name, value) != InHandshake::None);
         let connector =
@@ -69,7 +73,7 @@ impl Dial {
             return self.connector.connect(&url).await;
         }
         match &self.credential {
-            Some((name, value)) => self.connector.clone().header(name, value).connect(&self.url).await,
+            Some((name, value)) => self.connector.clone().secret_header(name, value).connect(&self.url).await,
             None => self.connector.connect(&self.url).await,
         }
     }
@@ -108,7 +112,7 @@ mod tests {
 
     fn dial(url: &str, headers: &[(&str, &str)]) -> Result<Dial, Misuse> {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Dial::new(url.to_owned(), headers, &Limits::default())
+        Dial::new(url.to_owned(), headers, Connector::default(), &Limits::default())
     }
 
     #[test]

@@ -31,7 +31,7 @@
 //!
 //! # What it does not
 //!
-//! No `wss:` yet. No ordering between channels. No storage: what the process forgets, `since` must bring back.
+//! No ordering between channels. No storage: what the process forgets, `since` must bring back.
 
 mod builder;
 mod client;
@@ -54,3 +54,5 @@ pub use limits::Limits;
 pub use subscription::{SubscribeOptions, Subscription};
 /// The types that commands, replies and events are made of.
 pub use trunkline_dialect as dialect;
+/// How to get to the hub: [`Builder::connector`].
+pub use trunkline_net::Connector;

@@ -31,6 +31,9 @@
 //! refused by the hub, because a command that is silently not done is worse than an error; unknown *pushes*
 //! are handed to the client as [`ServerMessage::Unknown`], and unknown codes are read as `internal`.
 
+// What a remote sends has a length of 64 bits: it is compared before it is made any shorter.
+#![cfg_attr(not(test), deny(clippy::cast_possible_truncation))]
+
 mod code;
 pub mod command;
 mod data;

@@ -10,6 +10,7 @@
 mod dialect;
 mod frames;
 mod heads;
+mod inflate;
 mod memory;
 pub mod random;
 pub mod seeds;
@@ -19,6 +20,7 @@ mod url;
 pub use dialect::dialect;
 pub use frames::{frames_client, frames_server};
 pub use heads::{request_head, response_head};
+pub use inflate::{deflate, extensions, inflate};
 pub use url::url;
 
 /// A fuzz target: its name, its body, and what to begin with.
@@ -32,4 +34,7 @@ pub const TARGETS: &[Target] = &[
     ("response_head", response_head, seeds::response_heads),
     ("url", url, seeds::urls),
     ("dialect", dialect, seeds::dialect),
+    ("inflate", inflate, inflate::inflate_seeds),
+    ("deflate", deflate, inflate::deflate_seeds),
+    ("extensions", extensions, inflate::extensions_seeds),
 ];

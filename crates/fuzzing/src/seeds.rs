@@ -11,6 +11,9 @@ pub fn frames_of_servers() -> Vec<Vec<u8>> {
     plain.chain(plain_bytes()).chain([masked(&[b"\x81\x05Hello".to_vec()])]).collect()
 }
 
+/// "Hello", compressed (RFC 7692 section 7.2.3.1).
+const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
+
 /// Each a conversation, as whole unmasked frames.
 fn plain_frames() -> Vec<Vec<Vec<u8>>> {
     let frame = |first: u8, payload: &[u8]| {
@@ -35,6 +38,18 @@ fn plain_frames() -> Vec<Vec<Vec<u8>>> {
         vec![frame(0x80, b"nothing to continue")],
         vec![frame(0x01, b"a"), frame(0x81, b"b")],
         vec![frame(0xc1, b"RSV1")],
+        vec![
+            frame(0xc1, HELLO),
+            frame(0x89, b""),
+            frame(0x41, &HELLO[..3]),
+            frame(0x00, b""),
+            frame(0x80, &HELLO[3..]),
+        ],
+        // Twice the same, the second time as a match; then a stored block, and one that says it is the last.
+        vec![frame(0xc1, HELLO), frame(0xc1, b"\xf2\x00\x11\x00\x00"), frame(0xc2, b"\x00")],
+        vec![frame(0xc2, b"\x00\x05\x00\xfa\xffHello\x00"), frame(0xc2, b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00")],
+        // One byte, 258 of them, and so on: it becomes larger than a message may be.
+        vec![frame(0xc2, &[&[0x4a, 0x1c, 0x05][..], &[0xa3; 60]].concat()), frame(0x81, b"late")],
         vec![frame(0x83, b"reserved opcode")],
         vec![medium, frame(0x89, &[1; 125])],
         vec![at_the_limit.clone(), at_the_limit],

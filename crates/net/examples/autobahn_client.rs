@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use trunkline_net::{CloseCode, Connector, Error, Limits};
+use trunkline_net::{CloseCode, Connector, DeflateConfig, Error, Limits};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
 async fn run(url: &str, agent: &str) -> Result<u32, Box<dyn std::error::Error>> {
     // The suite sends messages of 16 MiB and messages of 65,536 fragments.
     let limits = Arc::new(Limits { message: 16 << 20, fragments: 65_536, ..Limits::default() });
-    let connector = Connector::default().limits(limits);
+    let connector = Connector::default().limits(limits).deflate(DeflateConfig::default());
     let cases = count(&connector, url).await?;
     for case in 1..=cases {
         // How a case ends is for the suite to judge; most of them break the protocol on purpose.

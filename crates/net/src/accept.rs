@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use trunkline_websocket::deflate::{self, DeflateConfig};
 use trunkline_websocket::handshake::{self, AcceptPolicy, Accepted, OriginPolicy, Rejected, http1};
-use trunkline_websocket::{Limits, Role};
+use trunkline_websocket::{Leniency, Limits, Role, Setup};
 
 use crate::error::Error;
 use crate::transport::http1::{RequestHead, read_request, refuse, within};
 use crate::websocket::WebSocket;
 
 /// Accepts a WebSocket on a stream, with the default [`Limits`] and [`AcceptPolicy`]: pages of the same origin and
-/// clients that are no browsers, no subprotocol.
+/// clients that are no browsers, no subprotocol, no compression.
 ///
 /// # Errors
 ///
@@ -25,12 +27,13 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<WebS
 pub struct Acceptor {
     limits: Arc<Limits>,
     policy: Arc<AcceptPolicy>,
+    deflate: Option<DeflateConfig>,
 }
 
 impl Acceptor {
     /// With these limits and this policy.
     pub fn new(limits: impl Into<Arc<Limits>>, policy: impl Into<Arc<AcceptPolicy>>) -> Self {
-        Self { limits: limits.into(), policy: policy.into() }
+        Self { limits: limits.into(), policy: policy.into(), deflate: None }
     }
 
     /// With other limits.
@@ -50,6 +53,27 @@ impl Acceptor {
     #[must_use]
     pub fn origin(mut self, origin: OriginPolicy) -> Self {
         Arc::make_mut(&mut self.policy).origin = origin;
+        self
+    }
+
+    /// With permessage-deflate (RFC 7692), for clients that offer it. Off by default: it costs memory and time, and lengths
+    /// of compressed messages tell of their contents.
+    ///
+    /// [`DeflateConfig::lean`] holds nothing for an idle connection. One that [`DeflateConfig::check`] finds fault with
+    /// agrees to no offer.
+    #[must_use]
+    pub fn deflate(mut self, config: DeflateConfig) -> Self {
+        let extensions = &mut Arc::make_mut(&mut self.policy).extensions;
+        extensions.retain(|extension| extension.name() != deflate::NAME);
+        extensions.push(Arc::new(config.clone()));
+        self.deflate = Some(config);
+        self
+    }
+
+    /// With what a client is forgiven. Nothing by default.
+    #[must_use]
+    pub fn leniency(mut self, leniency: Leniency) -> Self {
+        Arc::make_mut(&mut self.policy).leniency = leniency;
         self
     }
 
@@ -86,13 +110,32 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let accepted = match handshake::accept(&head.request, &self.policy) {
+        let accepted = match handshake::accept(&head.request, self.policy()) {
             Ok(accepted) => accepted,
             Err(rejected) => return Err(reject(&mut stream, rejected).await),
         };
         within(self.limits.handshake_timeout, answer(&mut stream, &accepted)).await?;
-        let socket = WebSocket::from_upgraded(stream, head.rest, Role::Server, Arc::clone(&self.limits));
-        Ok(socket.with_subprotocol(accepted.subprotocol()))
+        Ok(self.socket(stream, head.rest, &accepted))
+    }
+
+    /// What a request is judged by.
+    pub(crate) fn policy(&self) -> &AcceptPolicy {
+        &self.policy
+    }
+
+    /// The connection on a stream whose request was accepted and answered; `rest` was read past the request.
+    pub(crate) fn socket<S>(&self, stream: S, rest: Bytes, accepted: &Accepted) -> WebSocket<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let setup = Setup {
+            limits: Arc::clone(&self.limits),
+            leniency: self.policy.leniency,
+            deflate: self.deflate.as_ref().and_then(|config| config.agreed(accepted.extensions())),
+            ..Setup::default()
+        };
+        let socket = WebSocket::from_upgraded(stream, rest, Role::Server, setup);
+        socket.with_subprotocol(accepted.subprotocol())
     }
 }
 

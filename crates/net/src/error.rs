@@ -5,13 +5,26 @@ use std::io;
 use trunkline_websocket::handshake::Rejected;
 use trunkline_websocket::{Cause, Closed, Misuse, Violation, Why};
 
+use crate::connect::RedirectError;
+use crate::dial::DialError;
+
 /// Why a call on a connection, or on the way to one, ended without its result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The stream failed: refused, reset, unreachable.
+    /// The stream failed: reset, unreachable.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// There is no way to the host, or it took too long: the phase says where it broke off.
+    #[error(transparent)]
+    Dial(#[from] Box<DialError>),
+    /// An HTTP/2 connection came to nothing, or to its end.
+    #[cfg(feature = "http2")]
+    #[error(transparent)]
+    Http2(#[from] Box<crate::http2::Http2Error>),
+    /// The server redirects, and not to where we may go.
+    #[error(transparent)]
+    Redirect(#[from] Box<RedirectError>),
     /// The connection has ended. Also what is told where the stream ended without a Close frame.
     #[error("{0}")]
     Closed(Closed),
@@ -21,7 +34,7 @@ pub enum Error {
     /// The opening handshake was refused, by us or by the remote.
     #[error("{0}")]
     Handshake(#[from] Box<HandshakeError>),
-    /// A deadline passed.
+    /// A deadline of a connection passed, or that of an opening handshake on the server's side.
     #[error("{0} took too long")]
     TimedOut(Why),
     /// The URL is not one of a WebSocket.
@@ -52,7 +65,22 @@ impl From<Rejected> for Error {
     }
 }
 
+impl From<DialError> for Error {
+    fn from(error: DialError) -> Self {
+        Self::Dial(Box::new(error))
+    }
+}
+
 impl Error {
+    /// Whether a limit of time was passed, here or on the way to the host.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::TimedOut(_) => true,
+            Self::Dial(error) => error.is_timeout(),
+            _ => false,
+        }
+    }
+
     /// The error of an ending that was not clean; `None` for a clean one.
     pub(crate) fn from_end(closed: &Closed, failed: Option<io::Error>) -> Option<Self> {
         match closed.cause {

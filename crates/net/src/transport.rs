@@ -1,4 +1,10 @@
 //! Ways to a stream: TCP and unix sockets, and the HTTP/1.1 head that comes first on them.
 
+#[cfg(feature = "acme")]
+pub mod acme;
 pub mod http1;
+#[cfg(feature = "http2")]
+pub mod http2;
 pub mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;

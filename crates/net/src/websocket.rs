@@ -1,6 +1,8 @@
 //! One WebSocket connection over any stream. It spawns nothing: whoever calls it, drives it.
 
 mod drive;
+mod frames;
+mod pieces;
 mod split;
 mod stream_sink;
 mod wakers;
@@ -8,18 +10,22 @@ mod wakers;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
-use trunkline_websocket::{CloseCode, Closed, Connection, Limits, Message, Prepared, Role};
+use trunkline_websocket::deflate::Variant;
+use trunkline_websocket::{
+    CloseCode, Closed, Connection, Counters, Kind, Limits, Message, Prepared, Role, Setup,
+};
 
 use self::drive::Until;
 use self::wakers::{Side, Wakers};
 use crate::error::Error;
+use crate::shelf::shelf;
 
+pub use self::pieces::{MessageReader, MessageWriter};
 pub use self::split::{Ended, Receiver, Sender};
 
 /// A WebSocket connection.
@@ -36,14 +42,17 @@ pub use self::split::{Ended, Receiver, Sender};
 ///
 /// **Memory.** A connection holds buffers only while bytes are under way; an idle one holds none.
 pub struct WebSocket<S> {
+    id: u64,
     /// `None` once the connection has ended and the stream was closed.
     stream: Option<S>,
     connection: Connection,
     /// Bytes that were read but not looked at, because a message lay before them.
     input: Vec<u8>,
     input_at: usize,
-    /// A message that arrived while nobody received.
-    ready: Option<Message>,
+    /// What arrived while nobody received.
+    ready: Option<Ready>,
+    /// The message that comes in pieces is not wanted any more.
+    skipping: bool,
     timer: Option<Pin<Box<Sleep>>>,
     wakers: Wakers,
     ended: Option<Box<Ending>>,
@@ -62,6 +71,17 @@ pub struct WebSocket<S> {
     subprotocol: Option<Box<str>>,
 }
 
+/// What has arrived and waits to be taken.
+enum Ready {
+    Message(Message),
+    /// A message begins that comes in pieces.
+    Begin(Kind),
+    Piece {
+        data: Bytes,
+        last: bool,
+    },
+}
+
 /// The end, kept for whoever asks.
 struct Ending {
     closed: Closed,
@@ -71,16 +91,22 @@ struct Ending {
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// A connection over a stream on which the opening handshake is already done, by an HTTP framework for example.
     ///
-    /// `leftover` is what the framework had read past the request's head; it may be empty. The runtime needs its timer
-    /// enabled.
-    pub fn from_upgraded(stream: S, leftover: Bytes, role: Role, limits: impl Into<Arc<Limits>>) -> Self {
-        let now = tokio::time::Instant::now().into_std();
+    /// `leftover` is what the framework had read past the request's head; it may be empty. `setup` can be [`Limits`]
+    /// alone, shared or not; with extensions it says what was agreed on. The runtime needs its timer enabled.
+    pub fn from_upgraded(stream: S, leftover: Bytes, role: Role, setup: impl Into<Setup>) -> Self {
+        let mut setup = setup.into();
+        setup.shelf.get_or_insert_with(shelf);
+        setup.observer.get_or_insert(frames::frame);
+        let id = frames::next_id();
+        frames::opened(id, role);
         Self {
+            id,
             stream: Some(stream),
-            connection: Connection::new(role, limits.into(), now),
+            connection: Connection::new(role, setup, now()),
             input: leftover.into(),
             input_at: 0,
             ready: None,
+            skipping: false,
             timer: None,
             wakers: Wakers::default(),
             ended: None,
@@ -143,13 +169,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Dropped before it is done, the message was not taken.
     pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         self.room().await?;
-        Ok(self.connection.send(message.into())?)
+        Ok(self.act(|connection| connection.send(message.into()))?)
+    }
+
+    /// As [`send`](Self::send), and never compressed: for what is compressed already, and for secrets beside what others
+    /// can choose, whose length would give them away.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`send`](Self::send).
+    pub async fn send_uncompressed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        self.feed_uncompressed(message).await?;
+        self.flush().await
+    }
+
+    /// As [`feed`](Self::feed), and never compressed; see [`send_uncompressed`](Self::send_uncompressed).
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the message was not taken.
+    pub async fn feed_uncompressed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        self.room().await?;
+        Ok(self.act(|connection| connection.send_uncompressed(message.into()))?)
     }
 
     /// Queues a message that was framed once for many; see [`Prepared`]. Otherwise as [`feed`](Self::feed).
     pub async fn feed_prepared(&mut self, prepared: &Prepared) -> Result<(), Error> {
         self.room().await?;
-        Ok(self.connection.send_prepared(prepared)?)
+        Ok(self.act(|connection| connection.send_prepared(prepared))?)
     }
 
     /// Waits until all that is queued has been taken by the stream.
@@ -173,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// [`Error::Misuse`] if it is too long, if the outgoing mark is passed, or after the end.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        Ok(self.connection.ping(payload)?)
+        Ok(self.act(|connection| connection.ping(payload))?)
     }
 
     /// Closes: what is queued leaves, then our Close frame; the remote's is awaited and the stream closed.
@@ -205,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     ///
     /// [`Error::Misuse`] for a reason over 123 bytes.
     pub fn start_close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
-        Ok(self.connection.close(now(), Some(code), reason)?)
+        Ok(self.act(|connection| connection.close(now(), Some(code), reason))?)
     }
 
     /// A sender and a receiver that two tasks may use at once.
@@ -248,6 +303,27 @@ impl<S> WebSocket<S> {
         self.connection.buffered()
     }
 
+    /// A number that no other connection of this process has; the frame log has it too.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What has gone over the connection so far.
+    pub fn counters(&self) -> Counters {
+        self.connection.counters()
+    }
+
+    /// How a message can be compressed once for many connections such as this; see [`Prepared::deflated`]. `None` without
+    /// permessage-deflate, and where this end's messages are compressed with a memory of earlier ones.
+    pub fn deflate_variant(&self) -> Option<Variant> {
+        self.connection.deflate_variant()
+    }
+
+    /// The shortest message that is compressed, in bytes; `None` without permessage-deflate.
+    pub fn deflate_threshold(&self) -> Option<usize> {
+        self.connection.deflate_threshold()
+    }
+
     /// The bounds of this connection.
     pub fn limits(&self) -> &Limits {
         self.connection.limits()
@@ -258,11 +334,26 @@ impl<S> WebSocket<S> {
         self.stream.as_ref()
     }
 
+    /// Does something that may queue frames, so that they are logged with the connection's id.
+    fn act<R>(&mut self, act: impl FnOnce(&mut Connection) -> R) -> R {
+        let _span = frames::enter(self.id);
+        act(&mut self.connection)
+    }
+
     fn take_received(&mut self) -> Option<Result<Message, Error>> {
-        if let Some(message) = self.ready.take() {
+        if let Some(Ready::Message(message)) = self.ready.take() {
             return Some(Ok(message));
         }
         self.ended.as_mut()?.error.take().map(Err)
+    }
+
+    /// Why a message that has begun will never be complete: the end is an error here, orderly or not.
+    fn end_of_a_message(&mut self) -> Error {
+        let told = |ended: &mut Box<Ending>| {
+            ended.error.take().unwrap_or_else(|| Error::Closed(ended.closed.clone()))
+        };
+        // Without an end nothing but a piece could have been waited for.
+        self.ended.as_mut().map_or(Error::Misuse(trunkline_websocket::Misuse::NoMessageOpen), told)
     }
 
     /// Whether nothing will ever be received again.
@@ -285,6 +376,7 @@ impl<S> WebSocket<S> {
 impl<S> std::fmt::Debug for WebSocket<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WebSocket")
+            .field("id", &self.id)
             .field("subprotocol", &self.subprotocol)
             .field("queued", &self.queued())
             .field("closed", &self.closed())

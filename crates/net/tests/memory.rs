@@ -2,9 +2,12 @@
 
 mod common;
 
+use bytes::Bytes;
 use common::*;
 use peak_alloc::PeakAlloc;
-use trunkline_net::{Error, Limits, Violation};
+use tokio::io::duplex;
+use trunkline_net::deflate::{Agreed, Params};
+use trunkline_net::{Error, Limits, Message, Role, Setup, Violation, WebSocket};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -20,6 +23,7 @@ fn memory_is_bounded_by_what_arrived_under_every_kind_of_flood() {
         endless_fragments_stop_at_the_limit().await;
         empty_fragments_keep_nothing().await;
         a_ping_flood_from_a_remote_that_never_reads_keeps_memory_flat().await;
+        idle_connections_that_compress_hold_no_window_without_context_takeover().await;
     });
 }
 
@@ -85,4 +89,47 @@ async fn a_ping_flood_from_a_remote_that_never_reads_keeps_memory_flat() {
     let (_, peak) = measured(server.recv()).await;
     assert!(peak < 40_000, "{peak} bytes for 60,000 unread pongs");
     flood.await.expect("no panic");
+}
+
+/// What both ends of an idle connection hold, after messages went both ways.
+async fn idle(setup: &Setup) -> usize {
+    const PAIRS: usize = 20;
+    let mut sockets = Vec::with_capacity(PAIRS);
+    let before = ALLOCATOR.current_usage();
+    for _ in 0..PAIRS {
+        let (server, client) = duplex(4096);
+        let mut server = WebSocket::from_upgraded(server, Bytes::new(), Role::Server, setup.clone());
+        let mut client = WebSocket::from_upgraded(client, Bytes::new(), client_role(), setup.clone());
+        let message = Message::from("words and words ".repeat(100));
+        // The first so that the pipes have grown to the same size.
+        client.send_uncompressed(message.clone()).await.expect("open");
+        server.recv().await.expect("open").expect("clean");
+        server.send_uncompressed(message.clone()).await.expect("open");
+        client.recv().await.expect("open").expect("clean");
+        client.send(message.clone()).await.expect("open");
+        server.recv().await.expect("open").expect("clean");
+        server.send(message).await.expect("open");
+        client.recv().await.expect("open").expect("clean");
+        sockets.push((server, client));
+    }
+    (ALLOCATOR.current_usage() - before) / PAIRS
+}
+
+async fn idle_connections_that_compress_hold_no_window_without_context_takeover() {
+    let with = |takeover: bool| {
+        let params = Params {
+            server_no_context_takeover: !takeover,
+            client_no_context_takeover: !takeover,
+            server_max_window_bits: 15,
+            client_max_window_bits: 15,
+        };
+        let deflate = Some(Agreed { params, level: 1, threshold: 0 });
+        Setup { deflate, ..Setup::from(Limits::default()) }
+    };
+    // Once so that the thread has its compressors.
+    idle(&with(false)).await;
+    let (plain, lean, full) =
+        (idle(&Setup::default()).await, idle(&with(false)).await, idle(&with(true)).await);
+    assert!(lean <= plain + 500, "{lean} bytes for two ends, {plain} without compression");
+    assert!(full > plain + 100_000, "{full} bytes for two ends: their windows are held");
 }

@@ -43,7 +43,7 @@ function freeze({ ms }) {
 const FLOOD_WINDOW = 16;
 
 async function flood({ user, channel, count, bytes }) {
-  const pad = 'all work and no play '.repeat(Math.ceil(bytes / 21)).slice(0, bytes);
+  const pad = noise(bytes);
   const ready = new Promise((resolve, reject) => {
     hub = new Hub({
       user,
@@ -70,6 +70,12 @@ async function flood({ user, channel, count, bytes }) {
     postMessage({ kind: 'flooded', count: said, bytes, message });
   }
   hub.stop();
+}
+
+/** Text that compression makes a quarter shorter and no more: words that repeat would flood nobody. At most 64 KiB. */
+function noise(bytes) {
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+  return Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => letters[byte & 63]).join('');
 }
 
 /** True when the hub took it, false when it asks to try again. */

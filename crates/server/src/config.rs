@@ -9,12 +9,12 @@
 //! its file and line, variable or flag.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use trunkline_net::http2::Http2Limits;
 
 use crate::node::NodeSettings;
 use crate::outbox::Bounds;
@@ -27,18 +27,25 @@ mod given;
 mod layers;
 mod namespace;
 mod problem;
+mod readers;
+mod secret;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use problem::{Problem, Problems, Source};
+pub use secret::{Secret, SessionKey};
 pub use settings::{SETTINGS, Setting};
+pub use tls::{Acme, Certificates, ClientCertificates, Tls};
 
 /// Everything `trunkline serve` can be told.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// Where to listen, and what is served there.
     pub listen: Listen,
+    /// Certificates, for the listeners on which this server does TLS itself.
+    pub tls: Certificates,
     /// Dev mode: demo page and dev tickets. `None` means: on exactly when every listener is loopback.
     pub dev: Option<bool>,
     /// Which pages may open a connection.
@@ -48,6 +55,8 @@ pub struct Config {
     pub api_key: Option<Secret>,
     /// Sessions and the tokens they come back with.
     pub session: Session,
+    /// The websocket door.
+    pub websocket: WebSocket,
     /// Every limit.
     pub limits: Limits,
     /// How a dead connection is noticed.
@@ -73,8 +82,8 @@ pub struct Listen {
     pub address: Vec<SocketAddr>,
     /// A unix socket for the doors. Its peers are judged by its file permissions.
     pub unix: Option<PathBuf>,
-    /// Who does TLS on the doors' TCP addresses.
-    pub tls: Tls,
+    /// Who does TLS on the doors' TCP addresses; `None`: as [`Config::tls_of`] says.
+    pub tls: Option<Tls>,
     /// Networks of one's own proxies: exempt from the limits per address.
     pub trusted: Vec<IpNet>,
     /// Where the HTTP API, health and metrics are served.
@@ -102,18 +111,8 @@ pub struct ApiListen {
     pub address: Vec<SocketAddr>,
     /// A unix socket.
     pub unix: Option<PathBuf>,
-    /// Who does TLS on the TCP addresses.
-    pub tls: Tls,
-}
-
-/// Who does TLS in front of a listener.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Tls {
-    /// Nobody: loopback only.
-    #[default]
-    Off,
-    /// Something in front of this process, so that plaintext off loopback is meant.
-    Offloaded,
+    /// Who does TLS on the TCP addresses; `None`: as [`Config::tls_of`] says.
+    pub tls: Option<Tls>,
 }
 
 /// Which pages may open a connection. A request without `Origin` does not come from a page and is judged by its
@@ -138,6 +137,13 @@ pub struct Session {
     pub linger: Duration,
 }
 
+/// The websocket door.
+#[derive(Debug, Clone)]
+pub struct WebSocket {
+    /// Whether a client's offer of permessage-deflate (RFC 7692) is taken.
+    pub deflate: bool,
+}
+
 /// Every limit. What each is for stands beside its line in [`SETTINGS`].
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "one line each in SETTINGS, where name, default and meaning stand together")]
@@ -150,6 +156,7 @@ pub struct Limits {
     pub connections: usize,
     pub connections_per_address: u32,
     pub handshakes_per_address: u32,
+    pub streams: u32,
     pub command_rate: u32,
     pub command_burst: u32,
     pub commands_in_flight: usize,
@@ -197,14 +204,6 @@ pub struct Stop {
 /// The configured namespaces by name. Its default is the one called `room`.
 #[derive(Debug, Clone)]
 pub(crate) struct Namespaces(pub(crate) BTreeMap<String, Namespace>);
-
-/// A secret text, not shown by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-/// The 256-bit key that seals session tokens, not shown by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SessionKey(pub(crate) [u8; 32]);
 
 /// A setting from the layer above environment and file, usually a command line flag.
 #[derive(Debug, Clone)]
@@ -296,6 +295,18 @@ impl Config {
         }
     }
 
+    /// The limits of an HTTP/2 connection.
+    pub(crate) fn http2_limits(&self) -> Http2Limits {
+        Http2Limits {
+            streams: self.limits.streams,
+            header_list: u32::try_from(self.limits.head).unwrap_or(u32::MAX),
+            handshake_timeout: Some(self.limits.head_timeout),
+            ping_interval: Some(self.heartbeat.interval),
+            ping_timeout: self.heartbeat.timeout,
+            ..Http2Limits::default()
+        }
+    }
+
     /// What the hub is told.
     pub(crate) fn node_settings(&self) -> NodeSettings {
         let said = &self.limits;
@@ -346,13 +357,19 @@ pub(crate) fn is_loopback(address: SocketAddr) -> bool {
 impl Default for Listen {
     fn default() -> Self {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 8101));
-        Listen { address: vec![loopback], unix: None, tls: Tls::Off, trusted: Vec::new(), api: Api::Local }
+        Listen { address: vec![loopback], unix: None, tls: None, trusted: Vec::new(), api: Api::Local }
     }
 }
 
 impl Default for Session {
     fn default() -> Self {
         Session { key: None, linger: Duration::from_secs(60) }
+    }
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        WebSocket { deflate: true }
     }
 }
 
@@ -367,6 +384,7 @@ impl Default for Limits {
             connections: 100_000,
             connections_per_address: 200,
             handshakes_per_address: 50,
+            streams: 100,
             command_rate: 100,
             command_burst: 500,
             commands_in_flight: 64,
@@ -408,31 +426,5 @@ impl Default for Stop {
 impl Default for Namespaces {
     fn default() -> Self {
         Namespaces(BTreeMap::from([("room".to_owned(), Namespace::default())]))
-    }
-}
-
-impl Secret {
-    /// Keeps `text` from being shown by accident.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Secret {
-        Secret(text.into())
-    }
-
-    /// The secret itself.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
-impl fmt::Debug for SessionKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionKey(..)")
     }
 }

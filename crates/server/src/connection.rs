@@ -1,37 +1,37 @@
 //! From an accepted stream to a door or to plain HTTP.
 //!
-//! The first head of every connection is read here, strictly and with one deadline. If it is for a door, the door has the
-//! bare stream, and no HTTP library ever held a buffer of it. Otherwise the stream goes to hyper with every byte that was
-//! read. An upgrade that comes later, on a connection that hyper keeps alive, ends at the same door: its stream is taken
-//! back from hyper.
+//! ```text
+//! accept ─▶ admit ─▶ TLS, where the listener has it ─▶ HTTP/1.1 ─▶ a door, or hyper and the routes
+//!                        (ALPN, or the first bytes) └▶ HTTP/2 ─▶ for each stream: a door, or the routes
+//! ```
 
-use std::convert::Infallible;
+mod http1;
+mod http2;
+mod tls;
+
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tower::ServiceExt;
-use trunkline_net::Error;
-use trunkline_net::handshake::{Rejected, Rule, check_request};
-use trunkline_net::http1::{RequestHead, Rewind, read_request, refuse};
+use trunkline_net::http1::{Rewind, refuse};
+use trunkline_net::http2::{ALPN, Http, sniff};
+use trunkline_net::tls::ServerTls;
 
 use crate::App;
 use crate::address::ClientAddress;
 use crate::admission::{Admitted, NotAdmitted};
-use crate::door;
 use crate::http::{TRUNKLINE, VERSION};
-use crate::listener::{Listener, Serves, Stream};
+use crate::listener::{Listener, Serves};
 use crate::metrics::{Metrics, Reason};
 use crate::shutdown::Live;
+use crate::stream::Stream;
 
 /// How long accepting pauses when the system has nothing to accept with: long enough for a connection to end,
 /// short enough for a client not to give up.
@@ -41,13 +41,45 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// refused is answered by closing.
 const REFUSALS: usize = 256;
 
-/// Who is at the other end, counted until the last holder of it is gone.
+/// Who is at the other end of one connection, counted until the last holder of it is gone. A WebSocket in an HTTP/2
+/// connection is a connection of its own, and has one of its own.
 #[derive(Debug)]
 pub(crate) struct Remote {
     pub(crate) address: ClientAddress,
-    pub(crate) admitted: Admitted,
+    /// Whether this server did TLS for it.
+    pub(crate) tls: bool,
+    admitted: Admitted,
+    /// Whether the next handshake was counted already.
+    prepaid: AtomicBool,
     metrics: Metrics,
     _live: Live,
+}
+
+impl Remote {
+    fn new(app: &App, address: ClientAddress, tls: bool, admitted: Admitted) -> Arc<Remote> {
+        app.metrics.connections.inc();
+        let (metrics, live) = (app.metrics.clone(), app.stop.enter());
+        Arc::new(Remote { address, tls, admitted, prepaid: AtomicBool::new(false), metrics, _live: live })
+    }
+
+    /// Counts a handshake of its address.
+    pub(crate) fn handshake(&self) -> Result<(), NotAdmitted> {
+        if self.prepaid.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.admitted.handshake(Instant::now())
+    }
+
+    /// Its TLS handshake was counted: the first upgrade in it is not counted again.
+    fn prepay(&self) {
+        self.prepaid.store(true, Ordering::Relaxed);
+    }
+
+    /// One more connection of the same remote, inside the one that it has.
+    pub(crate) fn another(&self, app: &App) -> Result<Arc<Remote>, NotAdmitted> {
+        let admitted = app.admission.admit(self.address, Instant::now())?;
+        Ok(Remote::new(app, self.address, self.tls, admitted))
+    }
 }
 
 impl Drop for Remote {
@@ -59,6 +91,7 @@ impl Drop for Remote {
 /// What one listener serves, and by what.
 struct Site {
     serves: Serves,
+    tls: Option<ServerTls>,
     router: Router,
     refusals: Arc<Semaphore>,
 }
@@ -66,8 +99,14 @@ struct Site {
 /// Accepts connections until the stop begins. No error ends it: descriptors that are used up now come back.
 pub(crate) async fn accept_loop(app: Arc<App>, listener: Listener) {
     let serves = listener.serves();
+    if listener.is_tls() && app.tls.is_none() {
+        // It was opened for another configuration. Plaintext is not what it promises.
+        tracing::error!(%listener, "a listener with TLS, and no certificate: nobody is accepted");
+        return;
+    }
     let site = Arc::new(Site {
         serves,
+        tls: app.tls.clone().filter(|_| listener.is_tls()),
         router: crate::http::router(&app, serves),
         refusals: Arc::new(Semaphore::new(REFUSALS)),
     });
@@ -100,9 +139,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 fn admit(app: &Arc<App>, site: &Arc<Site>, stream: Stream, address: ClientAddress) {
     match app.admission.admit(address, Instant::now()) {
         Ok(admitted) => {
-            app.metrics.connections.inc();
-            let remote =
-                Arc::new(Remote { address, admitted, metrics: app.metrics.clone(), _live: app.stop.enter() });
+            let remote = Remote::new(app, address, site.tls.is_some(), admitted);
             tokio::spawn(serve(app.clone(), site.clone(), stream, remote));
         }
         Err(why) => turn_away(app, site, stream, why),
@@ -112,6 +149,10 @@ fn admit(app: &Arc<App>, site: &Arc<Site>, stream: Stream, address: ClientAddres
 /// Answers a connection for which there is no room, without reading what it wants.
 fn turn_away(app: &App, site: &Site, mut stream: Stream, why: NotAdmitted) {
     app.metrics.rejected(reason(why));
+    if site.tls.is_some() {
+        // A handshake would cost more than what it refuses.
+        return;
+    }
     // Past this many it is a flood, and closing is answer enough.
     let Ok(permit) = site.refusals.clone().try_acquire_owned() else { return };
     tokio::spawn(async move {
@@ -158,101 +199,107 @@ pub(crate) fn refusal(status: StatusCode, text: &str) -> Response<String> {
 /// One connection, from its first byte to its last, or until the stop cuts it.
 async fn serve(app: Arc<App>, site: Arc<Site>, stream: Stream, remote: Arc<Remote>) {
     tokio::select! {
-        () = by_first_head(&app, &site, stream, &remote) => {}
+        () = by_first_bytes(&app, &site, stream, &remote) => {}
         () = app.stop.cut() => tracing::debug!(address = ?remote.address, "cut a connection that did not end in time"),
     }
 }
 
-async fn by_first_head(app: &Arc<App>, site: &Site, mut stream: Stream, remote: &Arc<Remote>) {
-    let head = tokio::select! {
-        head = read_request(&mut stream, &app.socket_limits) => head,
+async fn by_first_bytes(app: &Arc<App>, site: &Site, stream: Stream, remote: &Arc<Remote>) {
+    let opening = async {
+        match (&site.tls, stream) {
+            (Some(tls), Stream::Tcp(stream)) => by_alpn(app, site, tls, stream, remote).await,
+            (_, stream) => by_preface(app, stream).await,
+        }
+    };
+    let opened = tokio::select! {
+        opened = opening => opened,
         // Nobody is owed an answer who has not asked.
         () = app.stop.stopping() => return,
     };
-    match head {
-        Ok(head) if site.serves.doors && door::wants(&head.request) => {
-            door::over_stream(app, remote, stream, head).await;
-        }
-        Ok(head) => match check_request(&head.request) {
-            Ok(()) => over_http(app, site, stream, head, remote).await,
-            Err(rejected) => refuse_head(app, stream, &rejected.into()).await,
-        },
-        Err(error) => refuse_head(app, stream, &error).await,
+    let Some(Opened { http, stream, deadline }) = opened else { return };
+    match http {
+        Http::One => http1::serve(app, site, stream, deadline, remote).await,
+        Http::Two => http2::serve(app, site, stream, remote).await,
     }
 }
 
-/// Answers a head that could not be read.
-async fn refuse_head(app: &App, mut stream: Stream, error: &Error) {
-    let (reason, mut response) = match error {
-        Error::Handshake(error) => {
-            let too_large = matches!(
-                error.rejected.rule(),
-                Rule::HeadTooLarge | Rule::StartLineTooLong | Rule::TooManyHeaders
-            );
-            let reason = if too_large { Reason::HeadTooLarge } else { Reason::HeadInvalid };
-            (reason, error.rejected.to_response())
-        }
-        Error::TimedOut(_) => (
-            Reason::HeadTooSlow,
-            refusal(StatusCode::REQUEST_TIMEOUT, "the request head did not arrive in time"),
-        ),
-        // The stream ended, as those of port checks and of browsers that connect ahead of need do.
-        _ => return,
-    };
-    app.metrics.rejected(reason);
-    response.headers_mut().insert(TRUNKLINE, VERSION);
-    let _ = refuse(&mut stream, &response).await;
+/// A connection of which it is known what it speaks.
+struct Opened {
+    http: Http,
+    stream: Rewind<Stream>,
+    /// When the first head of HTTP/1.1 has to be there.
+    deadline: tokio::time::Instant,
 }
 
-/// Everything that is no door: hyper reads on, beginning with the head that was read already.
-async fn over_http(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead, remote: &Arc<Remote>) {
-    let service = service_fn(|request: http::Request<Incoming>| {
-        let (router, remote) = (site.router.clone(), remote.clone());
-        let checked = check_request(&request);
-        async move {
-            if let Err(rejected) = checked {
-                return Ok(broken_request(&rejected).map(Body::from));
-            }
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(remote);
-            let Ok(response) = router.oneshot(request).await;
-            Ok::<_, Infallible>(response)
+/// TLS, in which the two ends agree on what is spoken (ALPN). Without an agreement it is HTTP/1.1.
+async fn by_alpn(
+    app: &App,
+    site: &Site,
+    tls: &ServerTls,
+    stream: TcpStream,
+    remote: &Remote,
+) -> Option<Opened> {
+    let stream = tls::shake_hands(app, site, tls, stream, remote).await?;
+    let http = if stream.alpn() == Some(ALPN) { Http::Two } else { Http::One };
+    let stream = Rewind::new(Bytes::new(), Stream::Tls(stream));
+    Some(Opened { http, stream, deadline: tokio::time::Instant::now() + app.config.limits.head_timeout })
+}
+
+/// Plaintext, in which a client that wants HTTP/2 begins as no HTTP/1.1 request does (RFC 9113 §3.3).
+async fn by_preface(app: &App, mut stream: Stream) -> Option<Opened> {
+    let deadline = tokio::time::Instant::now() + app.config.limits.head_timeout;
+    match sniff(&mut stream, &app.socket_limits).await {
+        Ok((http, rewind)) => {
+            let (first, _) = rewind.into_parts();
+            Some(Opened { http, stream: Rewind::new(first, stream), deadline })
         }
-    });
-    let limits = &app.config.limits;
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .max_headers(limits.head_headers)
-        .max_buf_size(limits.head.max(HYPER_BUFFER_MIN))
-        .serve_connection(TokioIo::new(Rewind::head(head, stream)), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = app.stop.stopping() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        Err(error) => {
+            http1::refuse_head(app, stream, &error).await;
+            None
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(address = ?remote.address, %error, "an HTTP connection ended with an error");
     }
 }
-
-/// The answer to a request that two readers could understand in two ways, after which the connection ends.
-fn broken_request(rejected: &Rejected) -> Response<String> {
-    let mut response = rejected.to_response();
-    response.headers_mut().insert(TRUNKLINE, VERSION);
-    response
-}
-
-/// hyper panics below this.
-const HYPER_BUFFER_MIN: usize = 8 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Config, Server};
+
+    /// A remote that is counted by its address.
+    fn remote(server: &Server) -> Arc<Remote> {
+        let address = ClientAddress::socket("192.0.2.1".parse().expect("an address"));
+        let admitted = server.app.admission.admit(address, Instant::now()).expect("room");
+        Remote::new(&server.app, address, true, admitted)
+    }
+
+    fn server(limits: &str) -> Server {
+        Server::new(Config::parse("t", &format!("[limits]\n{limits}")).expect("no problems"))
+            .expect("no problems")
+    }
+
+    #[test]
+    fn a_tls_handshake_and_the_first_upgrade_in_it_count_as_one() {
+        let server = server("handshakes_per_address_per_s = 2");
+        let remote = remote(&server);
+        assert_eq!(remote.handshake(), Ok(()), "TLS");
+        remote.prepay();
+        assert_eq!(remote.handshake(), Ok(()), "the upgrade in it");
+        assert_eq!(remote.handshake(), Ok(()), "one more, of the same HTTP/2 connection");
+        assert_eq!(remote.handshake(), Err(NotAdmitted::TooFastFromAddress));
+    }
+
+    #[test]
+    fn a_websocket_in_an_http2_connection_counts_against_its_address_until_it_ends() {
+        let server = server("connections_per_address = 2");
+        let remote = remote(&server);
+        let socket = remote.another(&server.app).expect("room for two");
+        assert_eq!(remote.another(&server.app).err(), Some(NotAdmitted::TooManyFromAddress));
+        drop(remote);
+        let second = socket.another(&server.app).expect("the connection itself has gone");
+        assert_eq!(server.app.metrics.connections.get(), 2);
+        drop((socket, second));
+        assert_eq!(server.app.metrics.connections.get(), 0);
+    }
 
     #[test]
     fn who_is_not_admitted_is_told_whether_it_is_their_doing() {

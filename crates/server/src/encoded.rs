@@ -1,45 +1,191 @@
-//! A message to a client, encoded once and framed once, however many get it.
+//! A message to a client, encoded once, framed once, and compressed once for each way its receivers agreed on.
 
-use trunkline_dialect::{Push, Reply};
-use trunkline_net::Prepared;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
+
+use trunkline_dialect::{OkBody, Push, Reply};
+use trunkline_net::deflate::{Shelf, Variant};
+use trunkline_net::{Prepared, WebSocket, shelf};
+
+use crate::cells::lock;
+
+/// Ways of compressing that are kept for one message. A server has one level, and windows are of 2^9 to 2^15 bytes.
+const VARIANTS: usize = 7;
 
 /// One message: a JSON object on one line, framed as a WebSocket text message. A clone shares the bytes.
 #[derive(Debug, Clone)]
-pub(crate) struct Encoded(Prepared);
+pub(crate) struct Encoded(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    plain: Prepared,
+    /// Whether it has a session token: then it is never compressed. Who can choose a part of a message and see how long
+    /// it is in transit could guess at the rest (CRIME).
+    secret: bool,
+    /// For each variant that a receiver asked for: the message with a compressed frame, or that it gains nothing.
+    deflated: Mutex<Vec<(Variant, Option<Prepared>)>>,
+}
 
 impl Encoded {
     /// One JSON object, on one line.
     pub(crate) fn new(json: &str) -> Encoded {
-        Encoded(Prepared::text(json))
+        Encoded::of(json, false)
+    }
+
+    fn of(json: &str, secret: bool) -> Encoded {
+        Encoded(Arc::new(Shared { plain: Prepared::text(json), secret, deflated: Mutex::default() }))
     }
 
     /// The text, as tests read it.
     #[cfg(test)]
     pub(crate) fn json(&self) -> &str {
-        std::str::from_utf8(self.0.payload()).expect("it was made of a str")
+        std::str::from_utf8(self.payload()).expect("it was made of a str")
     }
 
-    /// The whole frame, for the websocket door.
-    pub(crate) fn prepared(&self) -> &Prepared {
-        &self.0
+    /// The text's bytes.
+    pub(crate) fn payload(&self) -> &[u8] {
+        self.0.plain.payload()
     }
 
-    /// What it counts against an outbox: the frame, and what a queue entry costs around it, so that very many
-    /// very small messages are bounded too.
+    /// The frame for this socket: compressed if that was agreed on and the message is worth it, and then by whoever
+    /// of its receivers came first.
+    pub(crate) fn for_wire<S>(&self, socket: &WebSocket<S>) -> Cow<'_, Prepared> {
+        let worth_it = socket.deflate_threshold().is_some_and(|threshold| self.payload().len() >= threshold);
+        match socket.deflate_variant().filter(|_| worth_it && !self.0.secret) {
+            Some(variant) => Cow::Owned(self.deflated(variant, shelf())),
+            None => Cow::Borrowed(&self.0.plain),
+        }
+    }
+
+    /// Others that want the same wait for it: they would otherwise do the same work at the same time.
+    fn deflated(&self, variant: Variant, shelf: &dyn Shelf) -> Prepared {
+        let mut known = lock(&self.0.deflated);
+        let found = known.iter().find(|(made_for, _)| *made_for == variant);
+        let made = match found {
+            Some((_, made)) => made.clone(),
+            None if known.len() == VARIANTS => None,
+            None => {
+                let made = self.0.plain.deflated(variant, shelf);
+                known.push((variant, made.clone()));
+                made
+            }
+        };
+        made.unwrap_or_else(|| self.0.plain.clone())
+    }
+
+    /// What it counts against an outbox: the text, and what a queue entry costs around it, so that very many very small
+    /// messages are bounded too. The compressed frame is not counted: it comes and goes with the text, is shared
+    /// by all that wait for it, and is the smaller.
     pub(crate) fn weight(&self) -> usize {
         const AROUND: usize = 64;
-        AROUND + self.0.payload().len()
+        AROUND + self.payload().len()
     }
 }
 
 impl From<&Push> for Encoded {
     fn from(push: &Push) -> Encoded {
-        Encoded::new(&push.encode())
+        Encoded::of(&push.encode(), matches!(push, Push::Connected(_)))
     }
 }
 
 impl From<&Reply> for Encoded {
     fn from(reply: &Reply) -> Encoded {
-        Encoded::new(&reply.encode())
+        Encoded::of(&reply.encode(), matches!(reply, Reply::Ok { body: OkBody::Connected(_), .. }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use trunkline_net::deflate::{Agreed, Deflater, Inflater, NoShelf, Params};
+    use trunkline_net::{Limits, Role, Setup};
+
+    use super::*;
+
+    /// Counts how often something is compressed.
+    #[derive(Debug, Default)]
+    struct Counting(AtomicUsize);
+
+    impl Shelf for Counting {
+        fn take_deflater(&self, window_bits: u8, level: u8) -> Box<Deflater> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            NoShelf.take_deflater(window_bits, level)
+        }
+        fn give_deflater(&self, _: Box<Deflater>) {}
+        fn take_inflater(&self, window_bits: u8) -> Box<Inflater> {
+            NoShelf.take_inflater(window_bits)
+        }
+        fn give_inflater(&self, _: Box<Inflater>) {}
+    }
+
+    fn variant(window_bits: u8) -> Variant {
+        Variant { window_bits, level: 6 }
+    }
+
+    #[test]
+    fn a_message_is_compressed_once_for_each_variant_however_many_receive_it_and_at_the_same_time() {
+        let message = Encoded::new(&"{\"push\":\"the same words\"}".repeat(20));
+        let shelf = Counting::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for receiver in 0..1000 {
+                        let copy = message.clone();
+                        let made = copy.deflated(variant(if receiver % 2 == 0 { 15 } else { 12 }), &shelf);
+                        assert!(made.deflated_len().is_some());
+                    }
+                });
+            }
+        });
+        assert_eq!(shelf.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn that_a_message_gains_nothing_is_found_out_once() {
+        let (message, shelf) = (Encoded::new("{}"), Counting::default());
+        for _ in 0..100 {
+            assert_eq!(message.deflated(variant(15), &shelf), message.0.plain);
+        }
+        assert_eq!(shelf.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn no_more_variants_are_kept_than_there_are_windows() {
+        let (message, shelf) = (Encoded::new(&"x".repeat(1000)), Counting::default());
+        for level in 1..=9 {
+            message.deflated(Variant { window_bits: 15, level }, &shelf);
+        }
+        assert_eq!(shelf.0.load(Ordering::Relaxed), VARIANTS);
+        assert_eq!(lock(&message.0.deflated).len(), VARIANTS);
+    }
+
+    #[test]
+    fn the_weight_is_that_of_the_text_whoever_has_compressed_it_meanwhile() {
+        let message = Encoded::new(&"x".repeat(1000));
+        let before = message.weight();
+        message.deflated(variant(15), &NoShelf);
+        assert_eq!((before, message.weight()), (1064, 1064));
+        assert_eq!(size_of::<Encoded>(), size_of::<usize>(), "an entry of a queue is a pointer");
+    }
+
+    fn socket(no_context_takeover: bool, threshold: usize) -> WebSocket<tokio::io::DuplexStream> {
+        let params = Params {
+            server_no_context_takeover: no_context_takeover,
+            client_no_context_takeover: true,
+            server_max_window_bits: 15,
+            client_max_window_bits: 15,
+        };
+        let deflate = Some(Agreed { params, level: 6, threshold });
+        let setup = Setup { deflate, ..Setup::from(Limits::default()) };
+        WebSocket::from_upgraded(tokio::io::duplex(64).0, bytes::Bytes::new(), Role::Server, setup)
+    }
+
+    #[tokio::test]
+    async fn a_socket_gets_the_compressed_frame_from_its_threshold_on_and_only_if_it_can_be_shared() {
+        let message = Encoded::new(&"x".repeat(1000));
+        assert!(message.for_wire(&socket(true, 1000)).deflated_len().is_some());
+        assert_eq!(message.for_wire(&socket(true, 1001)).deflated_len(), None);
+        assert_eq!(message.for_wire(&socket(false, 0)).deflated_len(), None);
     }
 }

@@ -1,17 +1,15 @@
-//! Where connections come from: TCP and unix sockets, and the one stream type that both give.
+//! Where connections come from: TCP and unix sockets.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::address::ClientAddress;
-use crate::config::{Api, Config, is_loopback};
+use crate::config::{Api, Config, Tls, is_loopback};
+use crate::stream::Stream;
 
 /// What is served on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +29,8 @@ pub struct Serves {
 pub struct Listener {
     socket: Socket,
     serves: Serves,
+    /// Whether its connections begin with a TLS handshake.
+    tls: bool,
 }
 
 #[derive(Debug)]
@@ -47,15 +47,17 @@ impl Listener {
     pub(crate) async fn bind(config: &Config) -> io::Result<Vec<Listener>> {
         let listen = &config.listen;
         let mut listeners = Vec::new();
+        let tls = config.tls_of(listen.tls) == Tls::On;
         for address in &listen.address {
-            listeners.push(bind_tcp(*address, Serves::doors(config, is_loopback(*address))).await?);
+            listeners.push(bind_tcp(*address, Serves::doors(config, is_loopback(*address)), tls).await?);
         }
         if let Some(path) = &listen.unix {
             listeners.push(bind_unix(path, Serves::doors(config, true)).await?);
         }
         if let Api::Apart(api) = &listen.api {
+            let tls = config.tls_of(api.tls) == Tls::On;
             for address in &api.address {
-                listeners.push(bind_tcp(*address, Serves::api(is_loopback(*address))).await?);
+                listeners.push(bind_tcp(*address, Serves::api(is_loopback(*address)), tls).await?);
             }
             if let Some(path) = &api.unix {
                 listeners.push(bind_unix(path, Serves::api(true)).await?);
@@ -73,6 +75,7 @@ impl Listener {
         Ok(Listener {
             socket: Socket::Tcp(socket, address),
             serves: Serves::doors(config, is_loopback(address)),
+            tls: config.tls_of(config.listen.tls) == Tls::On,
         })
     }
 
@@ -91,7 +94,13 @@ impl Listener {
         self.serves
     }
 
-    /// The next connection. Cancel safe.
+    /// Whether this server does TLS here.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// The next connection, before its first byte. Cancel safe.
     pub(crate) async fn accept(&self) -> io::Result<(Stream, ClientAddress)> {
         match &self.socket {
             Socket::Tcp(socket, _) => {
@@ -119,6 +128,7 @@ impl Drop for Listener {
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.socket {
+            Socket::Tcp(_, address) if self.tls => write!(f, "https://{address}"),
             Socket::Tcp(_, address) => write!(f, "http://{address}"),
             Socket::Unix(_, path) => write!(f, "unix:{}", path.display()),
         }
@@ -140,12 +150,12 @@ impl Serves {
     }
 }
 
-async fn bind_tcp(address: SocketAddr, serves: Serves) -> io::Result<Listener> {
+async fn bind_tcp(address: SocketAddr, serves: Serves, tls: bool) -> io::Result<Listener> {
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
     let socket = TcpListener::bind(address).await.map_err(named)?;
     let address = socket.local_addr().map_err(named)?;
-    Ok(Listener { socket: Socket::Tcp(socket, address), serves })
+    Ok(Listener { socket: Socket::Tcp(socket, address), serves, tls })
 }
 
 async fn bind_unix(path: &Path, serves: Serves) -> io::Result<Listener> {
@@ -160,60 +170,12 @@ async fn bind_unix(path: &Path, serves: Serves) -> io::Result<Listener> {
         std::fs::remove_file(path).map_err(named)?;
     }
     let socket = UnixListener::bind(path).map_err(named)?;
-    Ok(Listener { socket: Socket::Unix(socket, path.to_owned()), serves })
+    Ok(Listener { socket: Socket::Unix(socket, path.to_owned()), serves, tls: false })
 }
 
 fn is_socket(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
-}
-
-/// The stream of one connection.
-#[derive(Debug)]
-pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-macro_rules! either {
-    ($self:expr, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
-            Stream::Tcp($stream) => $call,
-            Stream::Unix($stream) => $call,
-        }
-    };
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write(cx, buf))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_shutdown(cx))
-    }
 }
 
 #[cfg(test)]

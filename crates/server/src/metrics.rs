@@ -6,25 +6,32 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use trunkline_net::tls::ServerTls;
 
 use crate::node::{Figures, Node};
+
+mod labels;
+
+use labels::Label;
+pub(crate) use labels::{Outcome, Reason, TlsOutcome, Via};
 
 /// The text format that [`Metrics::render`] writes.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-type Label = [(&'static str, &'static str); 1];
 type Codes = [(&'static str, u16); 1];
+type Labels2 = [(&'static str, &'static str); 2];
 
 /// Counters and gauges of the shell; a clone counts into the same.
 #[derive(Clone)]
@@ -32,8 +39,11 @@ pub(crate) struct Metrics {
     registry: Arc<Registry>,
     pub(crate) connections: Gauge,
     pub(crate) accept_errors: Counter,
+    tls_handshakes: Family<Label, Counter>,
+    tls_reloads: Family<Label, Counter>,
     rejected: Family<Label, Counter>,
     handshakes: Family<Label, Counter>,
+    websockets: Family<Labels2, Gauge>,
     http_answers: Family<Codes, Counter>,
     pub(crate) messages_in: Counter,
     pub(crate) messages_out: Counter,
@@ -44,83 +54,9 @@ pub(crate) struct Metrics {
     pub(crate) panics: Counter,
 }
 
-/// Why a connection did not get as far as a handshake or an HTTP request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
-    Full,
-    TooManyFromAddress,
-    TooFastFromAddress,
-    HeadInvalid,
-    HeadTooLarge,
-    HeadTooSlow,
-}
-
-/// What came of an upgrade.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Accepted,
-    NotServed,
-    BadVersion,
-    BadRequest,
-    BadOrigin,
-    NoSubprotocol,
-    TooFast,
-    Stopping,
-}
-
-impl Reason {
-    const ALL: [Reason; 6] = [
-        Reason::Full,
-        Reason::TooManyFromAddress,
-        Reason::TooFastFromAddress,
-        Reason::HeadInvalid,
-        Reason::HeadTooLarge,
-        Reason::HeadTooSlow,
-    ];
-
-    fn label(self) -> Label {
-        let name = match self {
-            Reason::Full => "full",
-            Reason::TooManyFromAddress => "too_many_from_address",
-            Reason::TooFastFromAddress => "too_fast_from_address",
-            Reason::HeadInvalid => "head_invalid",
-            Reason::HeadTooLarge => "head_too_large",
-            Reason::HeadTooSlow => "head_too_slow",
-        };
-        [("reason", name)]
-    }
-}
-
-impl Outcome {
-    const ALL: [Outcome; 8] = [
-        Outcome::Accepted,
-        Outcome::NotServed,
-        Outcome::BadVersion,
-        Outcome::BadRequest,
-        Outcome::BadOrigin,
-        Outcome::NoSubprotocol,
-        Outcome::TooFast,
-        Outcome::Stopping,
-    ];
-
-    fn label(self) -> Label {
-        let name = match self {
-            Outcome::Accepted => "accepted",
-            Outcome::NotServed => "not_served",
-            Outcome::BadVersion => "bad_version",
-            Outcome::BadRequest => "bad_request",
-            Outcome::BadOrigin => "bad_origin",
-            Outcome::NoSubprotocol => "no_subprotocol",
-            Outcome::TooFast => "too_fast",
-            Outcome::Stopping => "stopping",
-        };
-        [("outcome", name)]
-    }
-}
-
 impl Metrics {
-    /// All metrics at zero; the hub's are asked of `node`.
-    pub(crate) fn new(node: Arc<Node>) -> Metrics {
+    /// All metrics at zero; the hub's are asked of `node`, those of certificates of `tls`.
+    pub(crate) fn new(node: Arc<Node>, tls: Option<ServerTls>) -> Metrics {
         let mut registry = Registry::with_prefix("trunkline");
         let r = &mut registry;
         let metrics = Metrics {
@@ -134,12 +70,23 @@ impl Metrics {
                 "accept_errors",
                 "Connections that could not be accepted, most often for want of descriptors",
             ),
+            tls_handshakes: family(r, "tls_handshakes", "TLS handshakes, by outcome"),
+            tls_reloads: family(
+                r,
+                "tls_reloads",
+                "Times that changed certificates were read, or those of a SIGHUP, by outcome",
+            ),
             rejected: family(
                 r,
                 "rejected",
                 "Connections that were turned away before a handshake or request, by reason",
             ),
             handshakes: family(r, "handshakes", "Upgrades asked of the doors, by outcome"),
+            websockets: family(
+                r,
+                "websockets",
+                "WebSockets that are open now, by HTTP version and by whether messages may be compressed",
+            ),
             http_answers: family(r, "http_answers", "Answers over plain HTTP, by status"),
             messages_in: counter(r, "messages_in", "Messages received from clients"),
             messages_out: counter(r, "messages_out", "Messages handed to clients' connections"),
@@ -161,7 +108,19 @@ impl Metrics {
         for outcome in Outcome::ALL {
             drop(metrics.handshakes.get_or_create(&outcome.label()));
         }
+        for outcome in TlsOutcome::ALL {
+            drop(metrics.tls_handshakes.get_or_create(&outcome.label()));
+        }
+        for ok in [true, false] {
+            drop(metrics.tls_reloads.get_or_create(&reload_label(ok)));
+        }
+        for via in [Via::Http1, Via::Http2] {
+            for deflate in [false, true] {
+                drop(metrics.websockets.get_or_create(&labels(via, deflate)));
+            }
+        }
         registry.register_collector(Box::new(Hub(node)));
+        registry.register_collector(Box::new(Certificates(tls)));
         Metrics { registry: Arc::new(registry), ..metrics }
     }
 
@@ -180,6 +139,21 @@ impl Metrics {
         self.handshakes.get_or_create(&outcome.label()).inc();
     }
 
+    pub(crate) fn tls_handshake(&self, outcome: TlsOutcome) {
+        self.tls_handshakes.get_or_create(&outcome.label()).inc();
+    }
+
+    pub(crate) fn tls_reload(&self, ok: bool) {
+        self.tls_reloads.get_or_create(&reload_label(ok)).inc();
+    }
+
+    /// Counts a WebSocket as open until what this gives is dropped.
+    pub(crate) fn websocket(&self, via: Via, deflate: bool) -> Open {
+        let gauge = self.websockets.get_or_create(&labels(via, deflate)).clone();
+        gauge.inc();
+        Open(gauge)
+    }
+
     pub(crate) fn http_answered(&self, status: StatusCode) {
         self.http_answers.get_or_create(&[("status", status.as_u16())]).inc();
     }
@@ -194,6 +168,23 @@ impl Metrics {
     pub(crate) fn round_trip(&self, took: Duration) {
         self.round_trip.observe(took.as_secs_f64());
     }
+}
+
+/// One of what a gauge counts.
+pub(crate) struct Open(Gauge);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn reload_label(ok: bool) -> Label {
+    [("outcome", if ok { "ok" } else { "failed" })]
+}
+
+fn labels(via: Via, deflate: bool) -> Labels2 {
+    [("http", via.name()), ("deflate", if deflate { "on" } else { "off" })]
 }
 
 impl fmt::Debug for Metrics {
@@ -214,8 +205,9 @@ fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     gauge
 }
 
-fn family<Labels>(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Counter>
+fn family<Labels, Metric>(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Metric>
 where
+    Metric: Default + TypedMetric + EncodeMetric + fmt::Debug + Send + Sync + 'static,
     Labels: prometheus_client::encoding::EncodeLabelSet
         + Clone
         + Eq
@@ -225,7 +217,7 @@ where
         + Sync
         + 'static,
 {
-    let family = Family::<Labels, Counter>::default();
+    let family = Family::<Labels, Metric>::default();
     registry.register(name, help, family.clone());
     family
 }
@@ -300,6 +292,22 @@ impl Collector for Hub {
     }
 }
 
+/// Asks what certificates are in use when somebody scrapes.
+#[derive(Debug)]
+struct Certificates(Option<ServerTls>);
+
+impl Collector for Certificates {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let served = self.0.as_ref().map(ServerTls::certificates).unwrap_or_default();
+        let first = served.iter().map(|certificate| certificate.not_after).min();
+        let since = first.and_then(|end| end.system_time().duration_since(SystemTime::UNIX_EPOCH).ok());
+        let seconds = since.unwrap_or_default().as_secs();
+        let help = "Unix time at which the first of the certificates in use expires; 0 without certificates";
+        let gauge = ConstGauge::new(i64::try_from(seconds).unwrap_or(i64::MAX));
+        encode_one(&mut encoder, "tls_certificate_expiry_timestamp_seconds", help, &gauge)
+    }
+}
+
 fn encode_one(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
@@ -319,7 +327,7 @@ mod tests {
 
     #[test]
     fn the_list_in_operating_md_is_the_list_of_metrics_with_their_kinds_and_meanings() {
-        let metrics = Metrics::new(Node::new(NodeSettings::default(), Clock::system()));
+        let metrics = Metrics::new(Node::new(NodeSettings::default(), Clock::system()), None);
         metrics.http_answered(StatusCode::OK);
         metrics.closed(1000);
         let text = metrics.render();
@@ -348,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_close_code_that_nobody_has_defined_is_no_series_of_its_own() {
-        let metrics = Metrics::new(Node::new(NodeSettings::default(), Clock::system()));
+        let metrics = Metrics::new(Node::new(NodeSettings::default(), Clock::system()), None);
         for code in [1000, 4401, 3000, 4999, 4001] {
             metrics.closed(code);
         }

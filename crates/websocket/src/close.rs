@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::{Misuse, Violation};
+use crate::leniency::Leniency;
 
 /// The most bytes a reason may have: a control frame carries 125, the code takes two (section 5.5).
 pub const MAX_REASON: usize = 123;
@@ -71,7 +72,7 @@ impl fmt::Display for CloseCode {
 /// How a connection ended. Every connection ends in exactly one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// The code of the remote's Close frame; 1005 if that was empty, 1006 if none came (section 7.1.5).
+    /// The code of the remote's Close frame; 1005 if that had none, 1006 if none came (section 7.1.5).
     pub code: u16,
     /// The reason in the remote's Close frame (section 7.1.6); empty if it gave none.
     pub reason: String,
@@ -98,6 +99,60 @@ impl Closed {
     /// Whether both sides said goodbye (section 7.1.4).
     pub fn is_clean(&self) -> bool {
         matches!(self.cause, Cause::ClosedByRemote | Cause::ClosedByUs)
+    }
+
+    /// Who brought the end about, whoever's fault it was.
+    pub fn by(&self) -> EndedBy {
+        match self.cause {
+            Cause::ClosedByRemote => EndedBy::Remote,
+            Cause::ClosedByUs | Cause::Violation(_) | Cause::TimedOut(..) => EndedBy::Us,
+            Cause::StreamEnded => EndedBy::Nobody,
+        }
+    }
+
+    /// The name of the rule that the remote broke, if it broke one; see [`Violation::rule`].
+    pub fn rule(&self) -> Option<&'static str> {
+        match self.cause {
+            Cause::Violation(violation) => Some(violation.rule()),
+            _ => None,
+        }
+    }
+}
+
+/// Who brought the end of a connection about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndedBy {
+    /// This end: it closed, it refused a violation, or it gave up waiting.
+    Us,
+    /// The other end closed.
+    Remote,
+    /// Neither: the stream ended without a word.
+    Nobody,
+}
+
+impl EndedBy {
+    /// A name for metrics and logs: these never change.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Us => "us",
+            Self::Remote => "remote",
+            Self::Nobody => "nobody",
+        }
+    }
+}
+
+impl Cause {
+    /// A name for metrics and logs: these never change.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::ClosedByRemote => "closed_by_remote",
+            Self::ClosedByUs => "closed_by_us",
+            Self::StreamEnded => "stream_ended",
+            Self::Violation(_) => "violation",
+            Self::TimedOut(Why::Handshake, _) => "handshake_timeout",
+            Self::TimedOut(Why::Ping | Why::Pong, _) => "ping_timeout",
+            Self::TimedOut(Why::Close | Why::Linger, _) => "close_timeout",
+        }
     }
 }
 
@@ -156,7 +211,7 @@ pub(crate) fn encode_body(code: Option<CloseCode>, reason: &str) -> Result<Vec<u
 }
 
 /// The code and reason in a received Close frame's body (sections 5.5.1, 7.1.5, 7.1.6).
-pub(crate) fn decode_body(body: &[u8]) -> Result<(u16, &str), Violation> {
+pub(crate) fn decode_body(body: &[u8], leniency: Leniency) -> Result<(u16, &str), Violation> {
     match body {
         // "If this Close control frame contains no status code, _The WebSocket Connection Close Code_ is
         // considered to be 1005."
@@ -164,7 +219,12 @@ pub(crate) fn decode_body(body: &[u8]) -> Result<(u16, &str), Violation> {
         [_] => Err(Violation::CloseBodyOfOneByte),
         [high, low, reason @ ..] => {
             let code = u16::from_be_bytes([*high, *low]);
-            CloseCode::new(code).ok_or(Violation::CloseCode { got: code })?;
+            let code = match CloseCode::new(code) {
+                Some(code) => code.get(),
+                // As if there had been none: a code that means something here must not come from the wire.
+                None if leniency.reserved_close_codes => 1005,
+                None => return Err(Violation::CloseCode { got: code }),
+            };
             let reason = std::str::from_utf8(reason).map_err(|_| Violation::CloseReasonUtf8)?;
             Ok((code, reason))
         }
@@ -208,7 +268,7 @@ mod tests {
             ("reason cut inside a code point", b"\x03\xe8\xe2\x82", Err(Violation::CloseReasonUtf8)),
         ];
         for (name, body, expected) in table {
-            assert_eq!(decode_body(body), *expected, "{name}");
+            assert_eq!(decode_body(body, Leniency::default()), *expected, "{name}");
         }
     }
 

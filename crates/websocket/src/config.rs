@@ -42,11 +42,32 @@ pub struct Limits {
     ///
     /// Large enough for any document an interactive application sends at once, small enough that a thousand hostile
     /// connections cost one GiB and not sixty.
+    ///
+    /// A compressed message counts as it is once inflated, see [`inflated`](Self::inflated). One that is received
+    /// piece by piece has [`streamed`](Self::streamed) in place of this.
     pub message: usize,
+    /// Bytes of one compressed message once it is inflated; `None` (the default) is as [`message`](Self::message).
+    /// Exactly this is accepted; the byte after it fails the connection with 1009 before it is kept.
+    ///
+    /// Give a number of its own where compressed messages are worth more, or less, trust than others. On the wire
+    /// such a message may have an eighth more, since what does not compress grows a little.
+    pub inflated: Option<usize>,
+    /// How many bytes one compressed byte may become (1,032: as many as DEFLATE can do, so that nothing honest is
+    /// refused). More fails the connection with 1009.
+    ///
+    /// Judged whenever another 64 KiB have been inflated, and at the end of a message of at least that: below, a
+    /// ratio says nothing. Text and JSON reach 5 to 20; a decompression bomb comes close to the default.
+    pub inflate_ratio: u32,
+    /// Bytes in one message that is received piece by piece (1 TiB), as the application gets them. Exactly this is
+    /// accepted, one more fails the connection with 1009.
+    ///
+    /// Such a message costs no memory, so this bounds nothing but how long a remote may go on.
+    pub streamed: u64,
     /// Frames of one message before its last (4,096), empty ones counted; more fail the connection with 1009.
     ///
     /// Browsers fragment large messages (Chromium at 131,000 bytes), streaming senders at 4 to 64 KiB; a peer that needs
-    /// more frames than this sends its message in crumbs.
+    /// more frames than this sends its message in crumbs. Of a message that is received piece by piece only the empty
+    /// ones count: nothing is kept of the others.
     pub fragments: u32,
     /// Bytes that may wait to be written before sending is refused (256 KiB). One message may overshoot it, so that a
     /// message larger than the mark can be sent at all.
@@ -76,6 +97,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message: 1 << 20,
+            inflated: None,
+            inflate_ratio: 1032,
+            streamed: 1 << 40,
             fragments: 4096,
             outgoing: 256 << 10,
             head_bytes: 16 << 10,
@@ -96,6 +120,9 @@ impl Limits {
     pub fn unlimited() -> Self {
         Self {
             message: usize::MAX,
+            inflated: None,
+            inflate_ratio: u32::MAX,
+            streamed: u64::MAX,
             fragments: u32::MAX,
             head_bytes: usize::MAX,
             // httparse wants a table of this many entries, so "no limit" has to be a number.
@@ -116,7 +143,8 @@ mod tests {
     #[test]
     fn the_defaults_are_the_documented_ones() {
         let limits = Limits::default();
-        assert_eq!(limits.message, 1_048_576);
+        assert_eq!((limits.message, limits.inflated, limits.inflate_ratio), (1_048_576, None, 1032));
+        assert_eq!(limits.streamed, 1_099_511_627_776);
         assert_eq!(limits.fragments, 4096);
         assert_eq!(limits.outgoing, 262_144);
         assert_eq!((limits.head_bytes, limits.head_headers), (16_384, 100));

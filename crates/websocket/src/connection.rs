@@ -22,23 +22,35 @@
 //! ```
 //!
 //! Every way out of OPEN and CLOSING goes through [`Connection::finish`], which is why there is exactly one
-//! [`Event::Closed`]. All transitions are in this file.
+//! [`Event::Closed`]. All transitions are in this file and in `end`, which has what leads there.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::assembler::Assembler;
 use crate::close::{self, Cause, CloseCode, Closed, Why};
 use crate::config::{Limits, Role};
-use crate::error::{Misuse, Violation};
+use crate::deflate::{NoShelf, Variant};
+use crate::error::Misuse;
 use crate::event::Event;
-use crate::frame::{self, Header, HeaderReader, MAX_CONTROL, MAX_HEADER, OpCode};
+use crate::frame::{Header, HeaderReader, OpCode};
 use crate::keepalive::Keepalive;
-use crate::mask;
-use crate::message::{Assembler, Message, Prepared};
+use crate::leniency::Leniency;
+use crate::observe::{Counters, Observer};
 use crate::output::Output;
 use crate::pongs::Pongs;
+use crate::setup::Setup;
 
+mod compression;
+mod end;
+mod pieces;
 mod receive;
+mod send;
+mod tally;
+
+use compression::Compression;
+use pieces::Outgoing;
+use tally::Tally;
 
 pub use receive::Events;
 
@@ -50,12 +62,21 @@ pub use receive::Events;
 pub struct Connection {
     role: Role,
     limits: Arc<Limits>,
+    leniency: Leniency,
+    observer: Option<Observer>,
     state: State,
     reading: Reading,
     assembler: Assembler,
+    /// Whether messages that begin from now on are given piece by piece.
+    by_piece: bool,
+    /// The message that is being sent piece by piece.
+    outgoing: Option<Outgoing>,
+    /// What permessage-deflate needs, until the end.
+    compression: Option<Box<Compression>>,
     output: Output,
     pongs: Pongs,
     keepalive: Keepalive,
+    tally: Tally,
     /// The end, until the application has been told.
     untold: Option<Box<Closed>>,
 }
@@ -108,17 +129,27 @@ enum Reading {
 }
 
 impl Connection {
-    /// A connection whose opening handshake has just been completed.
-    pub fn new(role: Role, limits: Arc<Limits>, now: Instant) -> Self {
+    /// A connection whose opening handshake has just been completed. Limits alone are a [`Setup`] too.
+    pub fn new(role: Role, setup: impl Into<Setup>, now: Instant) -> Self {
+        let setup = setup.into();
         Self {
             role,
-            limits,
+            limits: setup.limits,
+            leniency: setup.leniency,
+            observer: setup.observer,
             state: State::Open,
             reading: Reading::Header(HeaderReader::default()),
             assembler: Assembler::default(),
+            by_piece: false,
+            outgoing: None,
+            compression: setup.deflate.map(|agreed| {
+                let shelf = setup.shelf.unwrap_or(&NoShelf);
+                Box::new(Compression::new(agreed, role.is_server(), shelf))
+            }),
             output: Output::default(),
             pongs: Pongs::default(),
             keepalive: Keepalive::new(now),
+            tally: Tally::default(),
             untold: None,
         }
     }
@@ -144,52 +175,6 @@ impl Connection {
         self.state = State::Gone;
     }
 
-    /// From above: queues a message.
-    ///
-    /// [`Misuse::Full`] past the outgoing mark: nothing was queued, write and try again.
-    pub fn send(&mut self, message: Message) -> Result<(), Misuse> {
-        self.may_send()?;
-        self.send_promised(message)
-    }
-
-    /// From above: queues a message for which there was [room](Connection::has_room) when it was asked for. Pongs may
-    /// have taken it since, and a promise is a promise.
-    pub fn send_promised(&mut self, message: Message) -> Result<(), Misuse> {
-        if !self.is_open() {
-            return Err(Misuse::AfterClose);
-        }
-        self.queue(message.opcode(), message.into_bytes());
-        Ok(())
-    }
-
-    /// From above: queues a message that was framed before; see [`Prepared`].
-    pub fn send_prepared(&mut self, prepared: &Prepared) -> Result<(), Misuse> {
-        self.may_send()?;
-        self.send_prepared_promised(prepared)
-    }
-
-    /// As [`Connection::send_promised`], for a message that was framed before.
-    pub fn send_prepared_promised(&mut self, prepared: &Prepared) -> Result<(), Misuse> {
-        if !self.is_open() {
-            return Err(Misuse::AfterClose);
-        }
-        match self.role {
-            Role::Server => self.output.share(prepared.frame().clone()),
-            Role::Client(_) => self.queue_copy(prepared.opcode(), prepared.payload()),
-        }
-        Ok(())
-    }
-
-    /// From above: queues a Ping of the application's own, at most 125 bytes. Keepalive needs none.
-    pub fn ping(&mut self, payload: &[u8]) -> Result<(), Misuse> {
-        self.send_control(OpCode::Ping, payload)
-    }
-
-    /// From above: queues an unasked Pong, at most 125 bytes (section 5.5.3). Pings are answered without this.
-    pub fn pong(&mut self, payload: &[u8]) -> Result<(), Misuse> {
-        self.send_control(OpCode::Pong, payload)
-    }
-
     /// From above: begins the closing handshake (section 7.1.2). Messages that are queued leave first.
     ///
     /// Without a code the Close frame is empty, which the remote sees as 1005. Does nothing where the end has begun
@@ -197,8 +182,7 @@ impl Connection {
     pub fn close(&mut self, now: Instant, code: Option<CloseCode>, reason: &str) -> Result<(), Misuse> {
         let body = close::encode_body(code, reason)?;
         if matches!(self.state, State::Open) {
-            self.queue_copy(OpCode::Close, &body);
-            self.state = State::Closing { since: now };
+            self.begin_close(now, &body);
         }
         Ok(())
     }
@@ -245,7 +229,7 @@ impl Connection {
             Why::Ping => {
                 let payload = self.keepalive.asked(now);
                 let alone = self.output.is_empty();
-                self.queue_copy(OpCode::Ping, &payload);
+                self.queue_control(OpCode::Ping, &payload);
                 let end = self.output.end();
                 self.keepalive.queued(end, if alone { end } else { self.output.written() });
             }
@@ -285,6 +269,24 @@ impl Connection {
         self.keepalive.round_trip()
     }
 
+    /// What has gone over it so far.
+    pub fn counters(&self) -> Counters {
+        let compressed = self.compression.as_deref().map(Compression::totals).unwrap_or_default();
+        self.tally.counters(self.output.written(), compressed)
+    }
+
+    /// How a message can be compressed once for many connections such as this; see
+    /// [`Prepared::deflated`](crate::Prepared::deflated). `None` without permessage-deflate, and where what we send reaches
+    /// back over earlier messages ("context takeover"): nobody else can then do it.
+    pub fn deflate_variant(&self) -> Option<Variant> {
+        self.compression.as_ref()?.variant()
+    }
+
+    /// The shortest message that is compressed, in bytes; `None` without permessage-deflate.
+    pub fn deflate_threshold(&self) -> Option<usize> {
+        Some(self.compression.as_ref()?.threshold())
+    }
+
     /// The bounds this connection was given.
     pub fn limits(&self) -> &Arc<Limits> {
         &self.limits
@@ -293,125 +295,6 @@ impl Connection {
     /// Server or client.
     pub fn role(&self) -> Role {
         self.role
-    }
-}
-
-/// Sending.
-impl Connection {
-    fn may_send(&self) -> Result<(), Misuse> {
-        match self.state {
-            State::Open if self.has_room() => Ok(()),
-            State::Open => Err(Misuse::Full { waiting: self.output.len(), limit: self.limits.outgoing }),
-            _ => Err(Misuse::AfterClose),
-        }
-    }
-
-    fn send_control(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), Misuse> {
-        if payload.len() > MAX_CONTROL {
-            return Err(Misuse::LongControl { limit: MAX_CONTROL, got: payload.len() });
-        }
-        self.may_send()?;
-        self.queue_copy(opcode, payload);
-        Ok(())
-    }
-
-    fn queue(&mut self, opcode: OpCode, payload: bytes::Bytes) {
-        match self.role {
-            Role::Server => {
-                self.queue_header(opcode, payload.len(), None);
-                self.output.share(payload);
-            }
-            Role::Client(_) => self.queue_copy(opcode, &payload),
-        }
-    }
-
-    fn queue_copy(&mut self, opcode: OpCode, payload: &[u8]) {
-        // "a fresh masking key MUST be chosen from the set of allowed 32-bit values" for each frame (section 5.3).
-        let key = match self.role {
-            Role::Server => None,
-            Role::Client(source) => Some(source()),
-        };
-        self.queue_header(opcode, payload.len(), key);
-        match key {
-            None => self.output.copy(payload),
-            Some(key) => self.output.copy_with(payload, |data| mask::apply(data, key, 0)),
-        }
-    }
-
-    fn queue_header(&mut self, opcode: OpCode, len: usize, mask: Option<[u8; 4]>) {
-        let mut bytes = [0; MAX_HEADER];
-        let size = frame::encode(&Header { fin: true, rsv: 0, opcode, mask, len: len as u64 }, &mut bytes);
-        self.output.copy(&bytes[..size]);
-    }
-
-    /// A Close frame of our own making; a reason that is too long is cut at the last character that fits.
-    fn queue_close(&mut self, code: CloseCode, reason: &str) {
-        let reason = &reason[..reason.floor_char_boundary(close::MAX_REASON)];
-        let body = [&code.get().to_be_bytes(), reason.as_bytes()].concat();
-        self.queue_copy(OpCode::Close, &body);
-    }
-}
-
-/// Ending.
-impl Connection {
-    /// The one way to the end: tells the application once, drops a partial message, stops reading.
-    fn finish(&mut self, now: Instant, closed: Closed) {
-        if matches!(self.state, State::Ending { .. } | State::Gone) {
-            return;
-        }
-        let how = match (&closed.cause, self.role) {
-            (Cause::Violation(_), _) => AfterWrite::ShutdownThenAwaitEnd,
-            // A remote that does not answer will not end the stream either.
-            (Cause::TimedOut(..), _) => AfterWrite::Drop,
-            (_, Role::Client(_)) => AfterWrite::AwaitEnd,
-            (_, Role::Server) => AfterWrite::Drop,
-        };
-        self.state = State::Ending { since: now, how };
-        self.untold = Some(Box::new(closed));
-        self.assembler.clear();
-        self.reading = Reading::Nothing;
-    }
-
-    fn time_out(&mut self, now: Instant, why: Why, limit: Option<Duration>) {
-        let cause = Cause::TimedOut(why, limit.unwrap_or_default());
-        self.finish(now, Closed { code: 1006, reason: String::new(), cause });
-    }
-
-    /// _Fail the WebSocket Connection_ (section 7.1.7): say why, then end.
-    fn fail(&mut self, now: Instant, violation: Violation) {
-        if matches!(self.state, State::Open) {
-            self.queue_close(violation.close_code(), &violation.to_string());
-        }
-        self.finish(now, Closed { code: 1006, reason: String::new(), cause: Cause::Violation(violation) });
-    }
-
-    fn receive_close(&mut self, now: Instant, body: &[u8]) -> Result<(), Violation> {
-        let (code, reason) = close::decode_body(body)?;
-        let cause = if matches!(self.state, State::Closing { .. }) {
-            Cause::ClosedByUs
-        } else {
-            // "When sending a Close frame in response, the endpoint typically echos the status code it received."
-            self.queue_copy(OpCode::Close, body.get(..2).unwrap_or_default());
-            Cause::ClosedByRemote
-        };
-        self.finish(now, Closed { code, reason: reason.to_owned(), cause });
-        Ok(())
-    }
-}
-
-/// Answering.
-impl Connection {
-    /// "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it already received a
-    /// Close frame" (section 5.5.2).
-    fn answer_ping(&mut self, payload: &[u8]) {
-        if !self.is_open() {
-            // Our Close frame is the last frame that we send.
-            return;
-        }
-        if self.pongs.reserve(payload, &self.output) {
-            self.queue_copy(OpCode::Pong, payload);
-            self.pongs.queued(&self.output);
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who broke which rule: [`Violation`] is the remote's doing, [`Misuse`] is ours.
 
 use crate::close::CloseCode;
+use crate::deflate::InvalidDeflate;
 
 /// A rule that the remote broke. Each has one close code, in [`Violation::close_code`] alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,11 +60,20 @@ pub enum Violation {
     InterleavedMessage,
     /// A message over [`Limits::message`](crate::Limits::message).
     #[error("a message of {got} bytes or more, the limit is {limit} (RFC 6455 section 10.4)")]
+    ///
+    /// Or, compressed, over [`Limits::inflated`](crate::Limits::inflated); or, received piece by piece, over
+    /// [`Limits::streamed`](crate::Limits::streamed).
     MessageTooBig {
         /// The limit, in bytes.
-        limit: usize,
-        /// What the message would have reached with this frame.
+        limit: u64,
+        /// What the message would have reached: with this frame, or with the next byte inflated.
         got: u64,
+    },
+    /// A compressed message over [`Limits::inflate_ratio`](crate::Limits::inflate_ratio).
+    #[error("a compressed byte became more than {limit} bytes (RFC 6455 section 10.4)")]
+    InflateRatio {
+        /// The limit.
+        limit: u32,
     },
     /// A message in more frames than [`Limits::fragments`](crate::Limits::fragments).
     #[error("a message with more than {limit} frames before its last (RFC 6455 section 10.4)")]
@@ -74,6 +84,9 @@ pub enum Violation {
     /// Text that is not UTF-8 (section 8.1).
     #[error("a text message is not UTF-8 (RFC 6455 section 8.1)")]
     InvalidUtf8,
+    /// A compressed message that is not DEFLATE (RFC 7692 section 7.2.2).
+    #[error("a compressed message is not DEFLATE: {0}")]
+    InvalidDeflate(InvalidDeflate),
     /// A Close frame with a body of one byte (section 5.5.1).
     #[error(
         "a Close frame's body is empty or begins with two bytes of code, this one has a single byte (RFC 6455 section 5.5.1)"
@@ -94,9 +107,44 @@ impl Violation {
     /// The code that our Close frame carries for it (section 7.4.1).
     pub const fn close_code(self) -> CloseCode {
         match self {
-            Self::MessageTooBig { .. } | Self::TooManyFragments { .. } => CloseCode::TOO_BIG,
-            Self::InvalidUtf8 | Self::CloseReasonUtf8 => CloseCode::INVALID_DATA,
+            Self::MessageTooBig { .. } | Self::TooManyFragments { .. } | Self::InflateRatio { .. } => {
+                CloseCode::TOO_BIG
+            }
+            Self::InvalidUtf8 | Self::InvalidDeflate(_) | Self::CloseReasonUtf8 => CloseCode::INVALID_DATA,
             _ => CloseCode::PROTOCOL,
+        }
+    }
+
+    /// The rule's name, for metrics and logs: these never change.
+    pub const fn rule(self) -> &'static str {
+        self.rule_and_section().0
+    }
+
+    /// Where the rule stands.
+    pub const fn section(self) -> &'static str {
+        self.rule_and_section().1
+    }
+
+    const fn rule_and_section(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ReservedBits { .. } => ("reserved_bits", "RFC 6455 section 5.2"),
+            Self::ReservedOpcode { .. } => ("reserved_opcode", "RFC 6455 section 5.2"),
+            Self::Unmasked => ("unmasked", "RFC 6455 section 5.1"),
+            Self::Masked => ("masked", "RFC 6455 section 5.1"),
+            Self::FragmentedControl { .. } => ("fragmented_control", "RFC 6455 section 5.5"),
+            Self::LongControl { .. } => ("long_control", "RFC 6455 section 5.5"),
+            Self::LengthNotMinimal { .. } => ("length_not_minimal", "RFC 6455 section 5.2"),
+            Self::LengthTopBit { .. } => ("length_top_bit", "RFC 6455 section 5.2"),
+            Self::UnexpectedContinuation => ("unexpected_continuation", "RFC 6455 section 5.4"),
+            Self::InterleavedMessage => ("interleaved_message", "RFC 6455 section 5.4"),
+            Self::MessageTooBig { .. } => ("message_too_big", "RFC 6455 section 10.4"),
+            Self::InflateRatio { .. } => ("inflate_ratio", "RFC 6455 section 10.4"),
+            Self::TooManyFragments { .. } => ("too_many_fragments", "RFC 6455 section 10.4"),
+            Self::InvalidUtf8 => ("invalid_utf8", "RFC 6455 section 8.1"),
+            Self::InvalidDeflate(_) => ("invalid_deflate", "RFC 7692 section 7.2.2"),
+            Self::CloseBodyOfOneByte => ("close_body_of_one_byte", "RFC 6455 section 5.5.1"),
+            Self::CloseCode { .. } => ("close_code", "RFC 6455 section 7.4"),
+            Self::CloseReasonUtf8 => ("close_reason_utf8", "RFC 6455 section 5.5.1"),
         }
     }
 }
@@ -115,6 +163,15 @@ pub enum Misuse {
         /// The mark.
         limit: usize,
     },
+    /// A message, while another one is being sent piece by piece (section 5.4).
+    #[error("a message is being sent piece by piece: finish it first (RFC 6455 section 5.4)")]
+    MessageOpen,
+    /// A piece, while no message is being sent piece by piece (section 5.4).
+    #[error("no message is being sent piece by piece (RFC 6455 section 5.4)")]
+    NoMessageOpen,
+    /// Text that is not UTF-8, in a message that is sent piece by piece (section 5.6).
+    #[error("a text message must be UTF-8 (RFC 6455 section 5.6)")]
+    InvalidUtf8,
     /// A Ping or Pong of more than 125 bytes (section 5.5).
     #[error("a control frame carries at most {limit} bytes, got {got} (RFC 6455 section 5.5)")]
     LongControl {

@@ -1,12 +1,17 @@
 //! One frame header (RFC 6455 section 5.2): reading it with every rule, writing it in its shortest form.
 
 use crate::error::Violation;
+use crate::event::Kind;
+use crate::leniency::Leniency;
 
 /// The most bytes a header can have: 2, 8 of length, 4 of mask.
 pub const MAX_HEADER: usize = 14;
 
 /// The most payload bytes of a control frame (section 5.5).
 pub const MAX_CONTROL: usize = 125;
+
+/// The first reserved bit, as it stands in [`Header::rsv`]: a compressed message begins with the frame (RFC 7692 section 6).
+pub const RSV1: u8 = 0b100;
 
 /// What a frame is (section 5.2). Reserved opcodes have no value here: they never get this far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +50,15 @@ impl OpCode {
     }
 }
 
+impl From<Kind> for OpCode {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Self::Text,
+            Kind::Binary => Self::Binary,
+        }
+    }
+}
+
 /// A frame header, read whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -69,6 +83,8 @@ pub struct Expect {
     pub rsv: u8,
     /// Whether a fragmented message is open (section 5.4).
     pub in_message: bool,
+    /// What this remote is forgiven.
+    pub leniency: Leniency,
 }
 
 /// Judges the first two bytes of a frame by every rule that they can break, before any more is read.
@@ -87,7 +103,7 @@ pub fn judge(first: u8, second: u8, expect: Expect) -> Result<OpCode, Violation>
     }
     match (second & 0x80 != 0, expect.masked) {
         (false, true) => return Err(Violation::Unmasked),
-        (true, false) => return Err(Violation::Masked),
+        (true, false) if !expect.leniency.masked_servers => return Err(Violation::Masked),
         _ => {}
     }
     if opcode.is_control() {
@@ -129,7 +145,9 @@ impl HeaderReader {
             }
             let part = &input[taken..input.len().min(taken + need - have)];
             self.bytes[have..have + part.len()].copy_from_slice(part);
-            self.have += part.len() as u8;
+            #[expect(clippy::cast_possible_truncation, reason = "a header has at most 14 bytes")]
+            let more = part.len() as u8;
+            self.have += more;
             taken += part.len();
             if have < 2 && self.have == 2 {
                 judge(self.bytes[0], self.bytes[1], expect)?;
@@ -170,7 +188,7 @@ impl HeaderReader {
             }
             short => (u64::from(short), 0),
         };
-        check_length(second & 0x7f, len)?;
+        check_length(second & 0x7f, len, expect.leniency)?;
         let mask = (second & 0x80 != 0)
             .then(|| [rest[mask_at], rest[mask_at + 1], rest[mask_at + 2], rest[mask_at + 3]]);
         Ok(Header { fin: first & 0x80 != 0, rsv: (first >> 4) & 0b111, opcode, mask, len })
@@ -178,9 +196,10 @@ impl HeaderReader {
 }
 
 /// "The minimal number of bytes MUST be used to encode the length" and "the most significant bit MUST be 0".
-fn check_length(form: u8, len: u64) -> Result<(), Violation> {
+fn check_length(form: u8, len: u64, leniency: Leniency) -> Result<(), Violation> {
     match form {
         127 if len >> 63 != 0 => Err(Violation::LengthTopBit { len }),
+        _ if leniency.long_lengths => Ok(()),
         127 if len <= u64::from(u16::MAX) => Err(Violation::LengthNotMinimal { len }),
         126 if len <= 125 => Err(Violation::LengthNotMinimal { len }),
         _ => Ok(()),
@@ -193,10 +212,13 @@ pub fn encode(header: &Header, out: &mut [u8; MAX_HEADER]) -> usize {
     let masked = if header.mask.is_some() { 0x80 } else { 0 };
     let mut end = 2;
     match header.len {
-        len @ 0..=125 => out[1] = masked | len as u8,
+        len @ 0..=125 => {
+            let [.., short] = len.to_be_bytes();
+            out[1] = masked | short;
+        }
         len @ 126..=0xffff => {
-            out[1] = masked | 126;
-            out[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+            let [.., high, low] = len.to_be_bytes();
+            out[1..4].copy_from_slice(&[masked | 126, high, low]);
             end = 4;
         }
         len => {

@@ -6,7 +6,7 @@
 //! progress, or allocate on the word of a length field. It is strict: what the RFC forbids is refused.
 //!
 //! [`Connection`] is the protocol after the opening handshake; [`handshake`] is the opening handshake as pure
-//! functions from a request to a response; [`url`] is what `ws:` and `wss:` URLs mean. For sockets and timers around
+//! functions from a request to a response; [`deflate`] is permessage-deflate (RFC 7692); [`url`] is what `ws:` and `wss:` URLs mean. For sockets and timers around
 //! it, use `trunkline-net`.
 //!
 //! # The run loop
@@ -15,7 +15,6 @@
 //! write, the deadline.
 //!
 //! ```
-//! use std::sync::Arc;
 //! use std::time::Instant;
 //! use bytes::Buf;
 //! use trunkline_websocket::{AfterWrite, Connection, Event, Limits, Message, Role};
@@ -25,7 +24,7 @@
 //! let mut written = Vec::new();
 //!
 //! let now = Instant::now();
-//! let mut connection = Connection::new(Role::Server, Arc::new(Limits::default()), now);
+//! let mut connection = Connection::new(Role::Server, Limits::default(), now);
 //!
 //! // 1. Bytes came in: take every event that is in them.
 //! let mut replies: Vec<Message> = Vec::new();
@@ -34,6 +33,8 @@
 //!         Event::Text(text) => replies.push(text.into_owned().into()),
 //!         Event::Binary(data) => replies.push(data.into_owned().into()),
 //!         Event::Ping(_) | Event::Pong(_) => {}
+//!         // Only for who asked for messages piece by piece.
+//!         Event::Begin(_) | Event::Piece(_) => {}
 //!         Event::Closed(closed) => println!("{closed}"),
 //!     }
 //! }
@@ -56,26 +57,39 @@
 //! # Ok::<(), trunkline_websocket::Misuse>(())
 //! ```
 
+// What a remote sends has a length of 64 bits: it is compared before it is made any shorter.
+#![cfg_attr(not(test), deny(clippy::cast_possible_truncation))]
+
+mod assembler;
 pub mod backoff;
 pub mod close;
 mod config;
 mod connection;
+pub mod deflate;
 mod error;
 mod event;
 pub mod frame;
 pub mod handshake;
 mod keepalive;
+mod leniency;
 pub mod mask;
 mod message;
+mod observe;
 mod output;
 mod pongs;
+mod prepared;
+mod setup;
 pub mod url;
 pub mod utf8;
 
-pub use close::{Cause, CloseCode, Closed, Why};
+pub use close::{Cause, CloseCode, Closed, EndedBy, Why};
 pub use config::{Limits, MaskSource, Role};
 pub use connection::{AfterWrite, Connection, Events};
 pub use error::{Misuse, Violation};
-pub use event::Event;
-pub use message::{Message, Prepared, Utf8Bytes};
+pub use event::{Event, Kind, Piece};
+pub use leniency::Leniency;
+pub use message::{Message, Utf8Bytes};
+pub use observe::{Counters, FrameNote, Observer, Traffic, Way};
 pub use output::Output;
+pub use prepared::Prepared;
+pub use setup::Setup;

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-/// A payload of at least this many bytes is queued as it is and not copied behind its header.
+/// A payload of at least this many bytes is queued by itself and not behind its header.
 ///
 /// Below it one more slice in a vectored write costs more than the copy.
 const SHARE_FROM: usize = 4096;
@@ -45,8 +45,11 @@ impl Output {
         self.written + self.waiting as u64
     }
 
-    /// Queues a copy.
+    /// Queues a copy; a large one stands alone, so that it is freed when it has left and moves nothing else.
     pub(crate) fn copy(&mut self, bytes: &[u8]) {
+        if bytes.len() >= SHARE_FROM {
+            return self.share(Bytes::copy_from_slice(bytes));
+        }
         // An output that never runs empty must not keep what was written. Half of it at the least: a byte moves once.
         if self.open_done > self.open.len() / 2 {
             self.open.drain(..self.open_done);
@@ -58,6 +61,11 @@ impl Output {
 
     /// Queues a copy that `change` may work over in place, such as a mask.
     pub(crate) fn copy_with(&mut self, bytes: &[u8], change: impl FnOnce(&mut [u8])) {
+        if bytes.len() >= SHARE_FROM {
+            let mut own = bytes.to_vec();
+            change(&mut own);
+            return self.share(own.into());
+        }
         self.copy(bytes);
         let start = self.open.len() - bytes.len();
         change(&mut self.open[start..]);

@@ -25,7 +25,7 @@ impl Pongs {
     pub(crate) fn reserve(&mut self, payload: &[u8], output: &Output) -> bool {
         self.forget_sent(output);
         // A client's header, the longer one; a control payload is at most 125 bytes.
-        let cost = payload.len() as u16 + 6;
+        let cost = u16::try_from(payload.len()).unwrap_or(ROOM) + 6;
         if self.held.is_some() || self.waiting + cost > ROOM {
             self.held = Some(payload.into());
             return false;

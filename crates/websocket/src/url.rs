@@ -157,6 +157,21 @@ impl WsUrl {
         self.userinfo.as_deref()
     }
 
+    /// The same URL with the user name and password of another, or with none: for a redirect, which may keep them only
+    /// where it stays with the same host.
+    ///
+    /// ```
+    /// # use trunkline_websocket::url::WsUrl;
+    /// let (ours, next) = (WsUrl::parse("ws://zoe:secret@h/a")?, WsUrl::parse("ws://eve@h/b")?);
+    /// assert_eq!(next.clone().with_userinfo_of(Some(&ours)).userinfo(), Some("zoe:secret"));
+    /// assert_eq!(next.with_userinfo_of(None).userinfo(), None);
+    /// # Ok::<(), trunkline_websocket::url::UrlError>(())
+    /// ```
+    #[must_use]
+    pub fn with_userinfo_of(self, other: Option<&Self>) -> Self {
+        Self { userinfo: other.and_then(|other| other.userinfo.clone()), ..self }
+    }
+
     fn new(
         secure: bool,
         host: Host,

@@ -27,7 +27,12 @@ impl Validator {
             Err(error) => {
                 let tail = &chunk[error.valid_up_to()..];
                 self.open[..tail.len()].copy_from_slice(tail);
-                self.len = tail.len() as u8;
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "a code point that is not whole has at most 3 bytes"
+                )]
+                let len = tail.len() as u8;
+                self.len = len;
                 Ok(())
             }
         }

@@ -8,15 +8,19 @@ use std::io;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use trunkline_net::tls::{ClientTls, TlsError};
 use trunkline_net::url::WsUrl;
-use trunkline_net::{CloseCode, Closed, Connector, Dialled, Error, Receiver, Sender, WebSocket};
+use trunkline_net::{
+    CloseCode, Closed, Connector, DeflateConfig, Dialled, Error, Http2, Limits, Receiver, Sender, Timeouts,
+    WebSocket,
+};
 
 use self::console::{Console, Screen};
-use crate::args::Connect;
+use crate::args::{self, Connect};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::signals::Signals;
 use crate::stdin::Lines;
-use crate::url;
+use crate::{url, way};
 
 /// Where a ticket goes: servers and proxies log URLs.
 const TICKET_HEADER: &str = "X-Auth-Token";
@@ -24,7 +28,7 @@ const TICKET_HEADER: &str = "X-Auth-Token";
 pub(crate) async fn run(args: Connect) -> Outcome {
     let url = url::websocket(&args.url).map_err(Failure::usage)?;
     let mut signals = Signals::new().map_err(Failure::unclean)?;
-    let connector = connector(&args);
+    let connector = connector(&args)?;
     let address = with_userinfo(&url);
     let socket = tokio::select! {
         result = connector.connect(&address) => result.map_err(|error| refusal::failure(&url, error))?,
@@ -34,20 +38,43 @@ pub(crate) async fn run(args: Connect) -> Outcome {
     talk(socket, console, signals).await
 }
 
-fn connector(args: &Connect) -> Connector {
-    let mut connector = Connector::default().authorization_from_url(true);
+fn connector(args: &Connect) -> Result<Connector, Failure> {
+    let mut connector = way::connector(&args.way)?
+        .authorization_from_url(true)
+        .redirects(args.redirects)
+        .http2(match args.http2 {
+            None => Http2::Never,
+            Some(args::Http2::Alpn) => Http2::Alpn,
+            Some(args::Http2::PriorKnowledge) => Http2::PriorKnowledge,
+        });
+    if let Some(whole) = args.timeout {
+        // Whoever says how long they wait, waits that long for any phase.
+        let whole = Some(whole);
+        let timeouts = Timeouts { resolve: None, connect: None, proxy: None, tls: None, whole };
+        let limits = Limits { handshake_timeout: whole, ..Limits::default() };
+        connector = connector.timeouts(timeouts).limits(limits);
+    }
+    if args.deflate {
+        connector = connector.deflate(DeflateConfig::default());
+    }
+    if let (Some(chain), Some(key)) = (&args.cert, &args.key) {
+        let trusted = way::trusted(&args.way)?.map_or_else(ClientTls::system_roots, Ok);
+        let shown = trusted.and_then(|tls| tls.client_certificate(chain.as_path(), key.as_path()));
+        let failed = |error: TlsError| Failure::usage(format_args!("--cert, --key: {error}"));
+        connector = connector.tls(shown.map_err(failed)?);
+    }
     for header in &args.headers {
         // The one header of the handshake's own that says nothing but what its sender wants.
         connector = if header.name.eq_ignore_ascii_case("origin") {
             connector.origin(&header.value)
         } else {
-            connector.header(&header.name, &header.value)
+            connector.secret_header(&header.name, &header.value)
         };
     }
     if let Some(ticket) = &args.ticket {
-        connector = connector.header(TICKET_HEADER, ticket);
+        connector = connector.secret_header(TICKET_HEADER, ticket);
     }
-    args.subprotocols.iter().fold(connector, Connector::subprotocol)
+    Ok(args.subprotocols.iter().fold(connector, Connector::subprotocol))
 }
 
 /// The URL with its user name and password, which it does not show of itself.
@@ -57,10 +84,19 @@ fn with_userinfo(url: &WsUrl) -> String {
 }
 
 fn greeting(socket: &WebSocket<Dialled>) -> String {
-    match socket.subprotocol() {
-        Some(name) => format!("connected, subprotocol {name}; Ctrl-D closes"),
-        None => "connected; Ctrl-D closes".to_owned(),
+    let mut words = "connected".to_owned();
+    if let Some(proxy) = socket.stream().and_then(Dialled::proxy) {
+        words.push_str(" through ");
+        words.push_str(proxy);
     }
+    if socket.stream().is_some_and(|stream| stream.version() == http::Version::HTTP_2) {
+        words.push_str(", HTTP/2");
+    }
+    if let Some(name) = socket.subprotocol() {
+        words.push_str(", subprotocol ");
+        words.push_str(name);
+    }
+    words + "; Ctrl-D closes"
 }
 
 /// What the two directions of a connection tell each other.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use trunkline_net::handshake::{AcceptPolicy, OriginPolicy};
-use trunkline_net::{Acceptor, CloseCode, Error, Limits, WebSocket, tcp};
+use trunkline_net::{Acceptor, CloseCode, DeflateConfig, Error, Limits, WebSocket, tcp};
 
 use crate::args::Echo;
 use crate::descriptors;
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: Echo) -> Outcome {
 
     let (stop, stopped) = watch::channel(false);
     tokio::select! {
-        () = accept_all(&listener, acceptor(args.max_message.get()), stopped) => {}
+        () = accept_all(&listener, acceptor(&args), stopped) => {}
         () = signals.next() => {}
     }
     drop(listener);
@@ -57,10 +57,12 @@ pub(crate) async fn run(args: Echo) -> Outcome {
     }
 }
 
-fn acceptor(max_message: usize) -> Acceptor {
-    let limits = Limits { message: max_message, fragments: FRAGMENTS, ..Limits::default() };
+fn acceptor(args: &Echo) -> Acceptor {
+    let limits = Limits { message: args.max_message.get(), fragments: FRAGMENTS, ..Limits::default() };
     let policy = AcceptPolicy { origin: OriginPolicy::Any, ..AcceptPolicy::default() };
-    Acceptor::new(limits, policy)
+    let acceptor = Acceptor::new(limits, policy);
+    // As the client offers it, context takeover and all: this is what other implementations are tried against.
+    if args.no_deflate { acceptor } else { acceptor.deflate(DeflateConfig::default()) }
 }
 
 /// Accepts for ever: a failure of one connection, or of the moment, is not the end.

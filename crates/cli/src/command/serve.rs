@@ -4,16 +4,23 @@ use std::io;
 use std::pin::pin;
 
 use tokio::sync::oneshot;
-use trunkline_server::{Listener, Server};
+use tokio::task::JoinSet;
+use trunkline_server::{Listener, Reloader, Server};
 
 use crate::args::Serve;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::signals::Signals;
+use crate::settings::Flag;
+use crate::signals::{Hangups, Signals};
 use crate::{descriptors, output, settings};
 
 pub(crate) async fn run(args: Serve) -> Outcome {
     let file = settings::file(args.config);
-    let config = match settings::load(file.as_deref(), &args.listen) {
+    let flags = [
+        Flag { name: "--listen", setting: "listen.address", values: &args.listen },
+        Flag { name: "--cert", setting: "tls.cert", values: &args.cert },
+        Flag { name: "--key", setting: "tls.key", values: &args.key },
+    ];
+    let config = match settings::load(file.as_deref(), &flags) {
         Ok(config) => config,
         Err(problems) => {
             let words = format!("cannot serve with this configuration:\n{problems}");
@@ -29,6 +36,7 @@ pub(crate) async fn run(args: Serve) -> Outcome {
     let listeners = server.bind().await.map_err(Failure::unclean)?;
     announce(&server, &listeners).map_err(Failure::unclean)?;
 
+    let _hangups = server.reloader().map(reload_on_hangup).transpose().map_err(Failure::unclean)?;
     let (stop, stopped) = oneshot::channel::<()>();
     let mut running = pin!(server.run(listeners, async {
         // A sender that is dropped says the same as one that is used.
@@ -46,6 +54,21 @@ pub(crate) async fn run(args: Serve) -> Outcome {
         }
     }
     Ok(Exit::Clean)
+}
+
+/// Certificates are read again at each SIGHUP, for as long as what this gives is kept.
+fn reload_on_hangup(reloader: Reloader) -> io::Result<JoinSet<()>> {
+    let mut hangups = Hangups::new()?;
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        loop {
+            hangups.next().await;
+            let reloader = reloader.clone();
+            // A file system that hangs must not hang a worker of the runtime.
+            let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
+        }
+    });
+    Ok(task)
 }
 
 /// Where it listens, once it does. The key comes first and goes elsewhere: whoever waits for the address has it then,

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use trunkline_net::{CloseCode, Message};
 
-use crate::support::{Running, run, trunkline};
+use crate::support::{Folder, Running, run, trunkline};
 
 #[test]
 fn a_refused_handshake_shows_status_headers_and_the_start_of_the_body() {
@@ -64,6 +64,98 @@ fn nobody_there_is_unclean() {
     let done = run(&["connect", &format!("ws://127.0.0.1:{port}/")], "");
     assert_eq!(done.code, Some(1));
     assert!(done.err.contains("refused"), "{}", done.err);
+}
+
+#[test]
+fn a_proxys_refusal_is_shown_like_a_servers_and_its_password_nowhere() {
+    let body = "<h1>no</h1>";
+    let (url, proxy) = answers_once(format!(
+        "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    let proxied = url.replace("ws://", "http://zoe:hunter2@");
+    let done = run(&["connect", "ws://chat.example/?ticket=hunter2", "--proxy", &proxied], "");
+    let head = proxy.join().expect("the proxy has answered");
+    assert!(head.starts_with("CONNECT chat.example:80 HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("\r\nProxy-Authorization: Basic em9lOmh1bnRlcjI=\r\n"), "{head}");
+    assert_eq!((done.code, done.out.as_str()), (Some(1), ""));
+    assert!(
+        done.err.contains("it answered 407 Proxy Authentication Required (phase: proxy)"),
+        "{}",
+        done.err
+    );
+    assert!(done.err.ends_with("HTTP/1.1 407 Proxy Authentication Required\nproxy-authenticate: Basic\ncontent-length: 11\n\n<h1>no</h1>\n"), "{}", done.err);
+    assert!(!done.err.contains("hunter2") && !done.err.contains("zoe"), "{}", done.err);
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_used_unless_told_otherwise() {
+    let (_echo, url) = Running::echo(&[]);
+    let connect = |options: &[&str]| {
+        let mut command = trunkline(&[&["connect", &url][..], options].concat());
+        // Nobody listens on port 1.
+        command.env("http_proxy", "http://zoe:hunter2@127.0.0.1:1");
+        command
+    };
+    let done = crate::support::finish(connect(&[]), "here\n");
+    assert_eq!(done.code, Some(1));
+    assert!(
+        done.err.contains("through the proxy http://127.0.0.1:1: ") && !done.err.contains("hunter2"),
+        "{}",
+        done.err
+    );
+    let done = crate::support::finish(connect(&["--no-proxy"]), "here\n");
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "here\n"));
+    let mut exempt = connect(&[]);
+    exempt.env("NO_PROXY", "127.0.0.1");
+    let done = crate::support::finish(exempt, "here\n");
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "here\n"));
+}
+
+#[test]
+fn redirects_are_followed_only_when_asked_for() {
+    let (_echo, target) = Running::echo(&[]);
+    let moved = || {
+        let answer = "HTTP/1.1 307 Moved\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n";
+        answers_once(answer.replace("{}", &target.replace("ws://", "http://")))
+    };
+    let (url, server) = moved();
+    let done = run(&["connect", &url, "--redirects", "1", "--deflate"], "here\n");
+    server.join().expect("the server has answered");
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "here\n"), "{}", done.err);
+    let (url, server) = moved();
+    let done = run(&["connect", &url], "here\n");
+    server.join().expect("the server has answered");
+    assert_eq!(done.code, Some(1));
+    assert!(done.err.contains("307") && done.err.contains("location: http://"), "{}", done.err);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up_with_its_phase() {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    let certificate = params.self_signed(&key).expect("it signs itself");
+    let folder = Folder::with("ca.pem", &certificate.pem());
+    let trusted = folder.path().join("ca.pem");
+    let trusted = trusted.to_str().expect("UTF-8");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it has one");
+    for (scheme, phase) in [("ws", "handshake"), ("wss", "tls")] {
+        let url = format!("{scheme}://{address}/");
+        let done = run(&["connect", &url, "--timeout", "0.2", "--ca", trusted], "");
+        assert_eq!(done.code, Some(1));
+        let words = format!("connecting to {address} took longer than 0.2 s in all (phase: {phase})");
+        assert!(done.err.contains(&words), "{}", done.err);
+    }
+}
+
+#[test]
+fn http2_is_spoken_in_plaintext_only_with_prior_knowledge() {
+    let (_echo, url) = Running::echo(&[]);
+    let done = run(&["connect", &url, "--http2"], "here\n");
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "here\n"), "{}", done.err);
+    let done = run(&["connect", &url, "--http2=prior-knowledge"], "here\n");
+    assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "echo has no HTTP/2");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! `trunkline echo`, with `trunkline connect` as its client.
 
-use crate::support::{Running, run};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use crate::support::{PATIENCE, Running, run};
 
 #[test]
 fn what_goes_in_comes_back_and_the_end_is_clean() {
@@ -33,6 +36,29 @@ fn it_speaks_no_subprotocol() {
     let (_echo, url) = Running::echo(&[]);
     let done = run(&["connect", &url, "--subprotocol", "chat.1"], "hello\n");
     assert_eq!((done.code, done.out.as_str()), (Some(0), "hello\n"));
+}
+
+/// What it answers to a request that offers compression.
+fn answer_to_an_offer(args: &[&str]) -> String {
+    let (_echo, url) = Running::echo(args);
+    let address = url.trim_start_matches("ws://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let lines = BufReader::new(stream).lines().map(|line| line.expect("ASCII").to_lowercase());
+    lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn it_agrees_to_compression_as_it_is_offered_unless_it_is_told_not_to() {
+    let agreed = answer_to_an_offer(&[]);
+    assert!(agreed.ends_with("sec-websocket-extensions: permessage-deflate"), "{agreed}");
+    let declined = answer_to_an_offer(&["--no-deflate"]);
+    assert!(declined.starts_with("http/1.1 101") && !declined.contains("extensions"), "{declined}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod connect;
 mod echo;
 mod hub;
 mod serve;
+mod serve_tls;
 mod support;
 #[cfg(unix)]
 mod terminal;

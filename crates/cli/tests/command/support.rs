@@ -13,12 +13,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// The API key of every server here.
 pub(crate) const KEY: &str = "a-key-for-tests-alone";
 
-/// A command of the binary, in a folder without a configuration and an environment without our variables.
+/// A command of the binary, in a folder without a configuration and an environment without our variables and those of
+/// proxies.
 pub(crate) fn trunkline(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TRUNKLINE_"))
-    {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy().to_ascii_uppercase();
+        if text.starts_with("TRUNKLINE_") || text.ends_with("_PROXY") {
+            command.env_remove(name);
+        }
     }
     let empty = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-configuration");
     std::fs::create_dir_all(&empty).expect("a folder for all tests");

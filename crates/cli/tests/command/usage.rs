@@ -5,8 +5,6 @@ use crate::support::{Folder, finish, run, trunkline};
 /// What is said where a URL has no scheme, or one that is none of ours.
 const BEGINNINGS: &str = "the URL begins with ws://, wss://, http:// or https://";
 
-const NO_TLS: &str = "wss:// and https:// need TLS, which this version does not speak yet";
-
 #[test]
 fn help_is_a_command_too() {
     let help = run(&["help"], "");
@@ -37,8 +35,17 @@ fn usage_errors_end_with_2_and_say_why_on_stderr() {
         (&["connect", "127.0.0.1:9001"], BEGINNINGS),
         (&["connect", "localhost:9001"], BEGINNINGS),
         (&["connect", "nonsense"], BEGINNINGS),
-        (&["connect", "wss://127.0.0.1:1/"], NO_TLS),
-        (&["connect", "https://127.0.0.1:1/"], NO_TLS),
+        (&["connect", "wss://127.0.0.1:1/", "--ca", "nowhere.pem"], "--ca: "),
+        (&["connect", "wss://127.0.0.1:1/", "--cert", "nowhere.pem"], "--key"),
+        (
+            &["connect", "wss://127.0.0.1:1/", "--cert", "nowhere.pem", "--key", "nowhere.pem"],
+            "--cert, --key: ",
+        ),
+        (&["connect", "ws://127.0.0.1:1/", "--proxy", "ftp://127.0.0.1"], "--proxy: "),
+        (&["connect", "ws://127.0.0.1:1/", "--proxy", "http://127.0.0.1:1", "--no-proxy"], "--no-proxy"),
+        (&["connect", "ws://127.0.0.1:1/", "--http2=perhaps"], "--http2"),
+        (&["connect", "ws://127.0.0.1:1/", "--redirects", "256"], "--redirects"),
+        (&["connect", "ws://127.0.0.1:1/", "--timeout", "soon"], "--timeout"),
         (&["connect", "ws://127.0.0.1:1/#fragment"], "fragment"),
         (&["connect", "ws://127.0.0.1:1/", "--header", "no colon"], "Name: value"),
         (&["connect", "ws://127.0.0.1:1/", "--header", "Sec-WebSocket-Key: x"], "sec-websocket-key"),
@@ -52,7 +59,8 @@ fn usage_errors_end_with_2_and_say_why_on_stderr() {
         (&["ticket", "--user", "ann", "--key", "k", "--info", "{"], "--info"),
         (&["ticket", "--user", "ann", "--key", "k", "--channels", "room"], "--channels"),
         (&["ticket", "--user", "ann", "--key", "k", "--policy", "maybe"], "--policy"),
-        (&["ticket", "--user", "ann", "--key", "k", "--api", "https://127.0.0.1:1"], NO_TLS),
+        (&["ticket", "--user", "ann", "--key", "k", "--api", "ws://127.0.0.1:1"], "http:// or https://"),
+        (&["ticket", "--user", "ann", "--key", "k", "--proxy", "ftp://127.0.0.1"], "--proxy: "),
         (&["ticket", "--user", "", "--key", "k"], "--user: "),
         (&["ticket", "--user", "ann", "--key", "k", "--policy", "exact"], "--ip"),
         (&["publish", "room:1", "--data", "{"], "--data"),
@@ -63,7 +71,8 @@ fn usage_errors_end_with_2_and_say_why_on_stderr() {
         (&["publish", "room:1", "--url", "127.0.0.1:8101"], BEGINNINGS),
         (&["subscribe"], "<CHANNEL>"),
         (&["subscribe"], "--user <USER>"),
-        (&["subscribe", "room:1", "--url", "https://127.0.0.1:1/connect"], NO_TLS),
+        (&["subscribe", "room:1", "--url", "ftp://127.0.0.1:1/connect"], BEGINNINGS),
+        (&["subscribe", "room:1", "--ca", "nowhere.pem"], "--ca: "),
         (&["subscribe", "room:\n"], "channel"),
         (&["serve", "--listen", "somewhere"], "--listen"),
         (&["serve", "--listen", "0.0.0.0:0"], "--listen"),

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use trunkline_websocket::{AfterWrite, Closed, Event, Message, Why};
+use trunkline_websocket::{AfterWrite, Closed, Event, Message, Piece, Why};
 
 use super::wakers::Side;
-use super::{Ending, WebSocket, now};
+use super::{Ending, Ready, WebSocket, frames, now};
 use crate::error::Error;
 use crate::scratch;
 
@@ -30,6 +30,10 @@ const SLICES: usize = 32;
 pub(super) enum Until {
     /// A message is ready.
     Message,
+    /// A message begins that comes in pieces, or one is ready that came whole.
+    Begin,
+    /// A piece of the message that began.
+    Piece,
     /// A message could be queued.
     Room,
     /// All that was queued is written.
@@ -54,6 +58,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         // Feeding many messages must not cost a write for each.
         if until == Until::Room && self.is_there(until) {
             return Poll::Ready(());
+        }
+        let _span = frames::enter(self.id);
+        if until == Until::Message {
+            self.want_whole();
         }
         let both = self.wakers.register(side, cx.waker());
         let cx = &mut Context::from_waker(both.as_ref().unwrap_or(cx.waker()));
@@ -87,7 +95,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         // The end is told only when the stream is closed too, and after the messages before it.
         let over = self.ended.is_some() && self.stream.is_none();
         over || match until {
-            Until::Message => self.ready.is_some(),
+            Until::Message => matches!(self.ready, Some(Ready::Message(_))),
+            Until::Begin | Until::Piece => self.ready.is_some(),
             Until::Room => self.connection.has_room() || !self.connection.is_open(),
             // What could not be written is as much as written: it never will be, and the caller is told so.
             Until::Written => self.failed.is_some() || self.connection.buffered() == 0 && !self.unflushed,
@@ -122,13 +131,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             did = Did::Something;
         }
         // A stream that buffers, TLS for one, must not sit on what it took.
-        if self.unflushed
-            && let Poll::Ready(result) = Pin::new(stream).poll_flush(cx)
-        {
+        if self.unflushed {
+            let Poll::Ready(result) = Pin::new(stream).poll_flush(cx) else {
+                self.stalled.get_or_insert_with(now);
+                return did;
+            };
             if let Err(error) = result {
                 self.failed.get_or_insert(error);
                 self.wakers.wake(Side::Receive);
             }
+            self.stalled = None;
             self.unflushed = false;
             did = Did::Something;
         }
@@ -137,10 +149,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// Looks at what was read before and not yet used.
     fn look_step(&mut self) -> Did {
-        if self.input_at == self.input.len() {
-            return Did::Nothing;
-        }
-        if self.ready.is_some() {
+        let nothing = self.input_at == self.input.len() && !self.connection.has_more();
+        if nothing || self.ready.is_some() {
             return Did::Nothing;
         }
         let mut input = std::mem::take(&mut self.input);
@@ -197,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         scratch::with(|scratch| {
             let Some(stream) = &mut self.stream else { return Did::Nothing };
             let mut buffer = ReadBuf::new(scratch);
-            match Pin::new(stream).poll_read(cx, &mut buffer) {
+            match Pin::new(stream).poll_read(cx, &mut buffer).map(an_end_is_no_error) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     let filled = buffer.filled_mut();
                     let used = self.take_events(filled);
@@ -298,8 +308,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mut ended = None;
         for event in events.by_ref() {
             match event {
-                Event::Text(text) => self.ready = Some(Message::from(text.into_owned())),
-                Event::Binary(data) => self.ready = Some(Message::from(data.into_owned())),
+                Event::Text(text) => self.ready = Some(Ready::Message(Message::from(text.into_owned()))),
+                Event::Binary(data) => self.ready = Some(Ready::Message(Message::from(data.into_owned()))),
+                Event::Begin(kind) => self.ready = Some(Ready::Begin(kind)),
+                // One at a time, so that a bomb that nobody reads does not keep the thread.
+                Event::Piece(Piece { last, .. }) if self.skipping => self.skipping = !last,
+                Event::Piece(Piece { data, last }) => {
+                    self.ready = Some(Ready::Piece { data: data.into_owned().into(), last });
+                }
                 Event::Ping(_) | Event::Pong(_) => continue,
                 Event::Closed(closed) => {
                     ended = Some(closed);
@@ -316,7 +332,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     fn end(&mut self, closed: Closed) {
+        frames::ended(&closed);
         let error = Error::from_end(&closed, self.failed.take());
         self.ended = Some(Box::new(Ending { closed, error }));
     }
+}
+
+/// A stream inside TLS that is cut ends with an error of this kind. A connection may end at any byte, and whether it ended
+/// well is told by its Close frame: for it this is an end like any other.
+fn an_end_is_no_error(read: std::io::Result<()>) -> std::io::Result<()> {
+    read.or_else(|error| if error.kind() == std::io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) })
 }

@@ -27,7 +27,8 @@ pub struct Sender {
     goodbye: mpsc::Sender<Goodbye>,
 }
 
-/// The receiving half, which owns the connection and drives it: poll [`Receiver::recv`] without pause.
+/// The receiving half, which owns the connection and drives it: poll [`Receiver::recv`] without pause. Messages come whole;
+/// to have them in pieces, keep the [`WebSocket`] in one.
 #[derive(Debug)]
 pub struct Receiver<S> {
     socket: WebSocket<S>,
@@ -38,6 +39,7 @@ pub struct Receiver<S> {
 #[derive(Debug)]
 enum Order {
     Message(Message),
+    Uncompressed(Message),
     Prepared(Prepared),
 }
 
@@ -69,6 +71,12 @@ impl Sender {
     /// Dropped before it is done, the message was not queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), Ended> {
         self.order(Order::Message(message.into())).await
+    }
+
+    /// Queues a message that is not to be compressed; see [`WebSocket::send_uncompressed`]. Otherwise as
+    /// [`send`](Self::send).
+    pub async fn send_uncompressed(&self, message: impl Into<Message>) -> Result<(), Ended> {
+        self.order(Order::Uncompressed(message.into())).await
     }
 
     /// Queues a message that was framed once for many; see [`Prepared`].
@@ -161,8 +169,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
 
     fn carry_out(&mut self, order: Order) {
         let result = match order {
-            Order::Message(message) => self.socket.connection.send_promised(message),
-            Order::Prepared(prepared) => self.socket.connection.send_prepared_promised(&prepared),
+            Order::Message(message) => self.socket.act(|connection| connection.send_promised(message)),
+            Order::Uncompressed(message) => {
+                self.socket.act(|connection| connection.send_uncompressed_promised(message))
+            }
+            Order::Prepared(prepared) => {
+                self.socket.act(|connection| connection.send_prepared_promised(&prepared))
+            }
         };
         if result.is_err() {
             // Closing or closed: senders shall learn it at their next call.

@@ -44,7 +44,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-        Ok(self.connection.send_promised(message)?)
+        Ok(self.act(|connection| connection.send_promised(message))?)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -54,7 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<S> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.connection.is_open() {
-            self.connection.close(now(), Some(CloseCode::NORMAL), "")?;
+            self.act(|connection| connection.close(now(), Some(CloseCode::NORMAL), ""))?;
             // There is a nearer deadline now, and a task that only receives has its timer at the old one.
             self.wakers.wake(Side::Receive);
         }

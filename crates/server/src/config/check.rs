@@ -1,9 +1,10 @@
 //! What contradicts itself, and what must not be started.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
+mod tls;
 
-use super::{Api, Config, Origins, Problems, Tls, is_loopback};
+use std::collections::BTreeSet;
+
+use super::{Api, Config, Origins, Problems};
 use crate::policy::SlowReader;
 
 /// The shortest API key that is taken where anybody can try one.
@@ -12,6 +13,7 @@ const API_KEY_LENGTH: usize = 16;
 pub(super) fn check(config: &Config) -> Problems {
     let mut problems = Problems::default();
     listeners(config, &mut problems);
+    tls::check(config, &mut problems);
     secrets(config, &mut problems);
     dev(config, &mut problems);
     limits(config, &mut problems);
@@ -27,7 +29,6 @@ fn listeners(config: &Config, problems: &mut Problems) {
             "listen: there is neither an address nor a unix socket to listen on",
         );
     }
-    plaintext(config, "listen.address", "listen.tls", &listen.address, listen.tls, problems);
     let mut all = listen.address.clone();
     let mut paths: Vec<_> = listen.unix.iter().collect();
     if let Api::Apart(api) = &listen.api {
@@ -37,7 +38,6 @@ fn listeners(config: &Config, problems: &mut Problems) {
                 "listen.api: there is neither an address nor a unix socket to listen on",
             );
         }
-        plaintext(config, "listen.api.address", "listen.api.tls", &api.address, api.tls, problems);
         all.extend(&api.address);
         paths.extend(&api.unix);
     }
@@ -52,26 +52,6 @@ fn listeners(config: &Config, problems: &mut Problems) {
     {
         problems
             .push(config.source("listen.api.unix"), format!("listen: {} is named twice", doors.display()));
-    }
-}
-
-/// The rule that keeps credentials off open wires.
-fn plaintext(
-    config: &Config,
-    setting: &str,
-    tls_setting: &str,
-    addresses: &[SocketAddr],
-    tls: Tls,
-    problems: &mut Problems,
-) {
-    for address in addresses.iter().filter(|address| tls == Tls::Off && !is_loopback(**address)) {
-        problems.push(
-            config.source(setting),
-            format!(
-                "{setting}: {address} is not loopback, and off loopback plaintext is refused: put something that does TLS \
-                 in front and say {tls_setting} = \"offloaded\", or listen on 127.0.0.1"
-            ),
-        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -112,6 +113,11 @@ impl Given {
                 .collect(),
             _ => Err("a list of strings".into()),
         }
+    }
+
+    /// Paths of files: one or a list.
+    pub(super) fn paths(&self) -> Result<Vec<PathBuf>, Expected> {
+        Ok(self.list()?.into_iter().map(PathBuf::from).collect())
     }
 
     /// Socket addresses, `127.0.0.1:8101` or `[::1]:8101`. No name but `localhost` is taken, and none is resolved: what

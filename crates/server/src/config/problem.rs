@@ -50,6 +50,11 @@ impl Problems {
         self.0.len()
     }
 
+    /// One problem that no place in the configuration says.
+    pub(crate) fn one(message: String) -> Problems {
+        Problems(vec![Problem { source: None, message }])
+    }
+
     pub(super) fn push(&mut self, source: Option<Source>, message: impl Into<String>) {
         self.0.push(Problem { source, message: message.into() });
     }

@@ -2,10 +2,9 @@
 //!
 //! `namespaces.<name>.*` have a table of their own, in [`namespace`](super::namespace), because the name is the user's.
 
-use trunkline_net::handshake::OriginPolicy;
-
 use super::given::{Expected, Given};
-use super::{Api, ApiListen, Config, Origins, Secret, SessionKey, Tls};
+use super::readers::{apart, client_certificates, node_name, origins, secret, session_key, tls};
+use super::{Api, Config};
 
 /// One setting: a line of the reference.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +36,6 @@ pub(super) const GIB: u64 = 1 << 30;
 pub(super) const MANY: u64 = 100_000_000;
 /// A day: a longer timeout is none.
 pub(super) const DAY: f64 = 86_400.0;
-
-const TLS: &[(&str, Tls)] = &[("off", Tls::Off), ("offloaded", Tls::Offloaded)];
 
 macro_rules! setting {
     ($path:literal = $default:literal, $meaning:literal, $apply:expr) => {
@@ -79,10 +76,10 @@ pub static SETTINGS: &[Setting] = &[
         Ok(())
     }),
     setting!(
-        "listen.tls" = "\"off\"",
-        "`\"offloaded\"` says that something in front does TLS; off loopback nothing starts without it.",
+        "listen.tls" = "\"on\" with certificates, else \"off\"",
+        "Who does TLS on the doors' addresses: `\"on\"`, the certificates of `[tls]`; `\"offloaded\"`, something in front; `\"off\"`, nobody: on loopback alone.",
         |c, v| {
-            c.listen.tls = v.choice(TLS)?;
+            c.listen.tls = Some(tls(v)?);
             Ok(())
         }
     ),
@@ -114,10 +111,95 @@ pub static SETTINGS: &[Setting] = &[
         apart(c).unix = Some(v.text()?.into());
         Ok(())
     }),
-    setting!("listen.api.tls" = "\"off\"", "As `listen.tls`, for the API's own addresses.", |c, v| {
-        apart(c).tls = v.choice(TLS)?;
+    setting!(
+        "listen.api.tls" = "\"on\" with certificates, else \"off\"",
+        "As `listen.tls`, for the API's own addresses.",
+        |c, v| {
+            apart(c).tls = Some(tls(v)?);
+            Ok(())
+        }
+    ),
+    setting!(
+        "tls" = "none",
+        "`\"offloaded\"`: something in front of every listener does TLS. As a table it names certificates.",
+        |c, v| {
+            v.choice(&[("offloaded", ())])?;
+            c.tls.offloaded = true;
+            Ok(())
+        }
+    ),
+    setting!(
+        "tls.cert" = "none",
+        "PEM file with the certificate and the chain behind it, or a list of them. The first is for clients that name no host, and for hosts without one.",
+        |c, v| {
+            c.tls.cert = v.paths()?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "tls.key" = "none",
+        "PEM file with the certificate's private key, or a list in the order of `tls.cert`.",
+        |c, v| {
+            c.tls.key = v.paths()?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "tls.reload_s" = "60",
+        "How often the files are looked at for a change; 0: never, they are read again on SIGHUP alone.",
+        |c, v| {
+            c.tls.reload = v.seconds(0.0..=DAY)?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "tls.client" = "\"off\"",
+        "Whether clients have to show a certificate: `\"off\"`, `\"optional\"`, `\"required\"`.",
+        |c, v| {
+            c.tls.client = client_certificates(v)?;
+            Ok(())
+        }
+    ),
+    setting!("tls.client_ca" = "none", "PEM file with the roots of the clients' certificates.", |c, v| {
+        c.tls.client_ca = Some(v.text()?.into());
         Ok(())
     }),
+    setting!(
+        "tls.acme.domains" = "none",
+        "Names for which certificates are ordered by ACME, in a build with that feature.",
+        |c, v| {
+            c.tls.acme.domains = v.list()?.into_iter().map(str::to_owned).collect();
+            Ok(())
+        }
+    ),
+    setting!(
+        "tls.acme.contact" = "none",
+        "Whom the authority may write to: one or a list of `mailto:` addresses.",
+        |c, v| {
+            c.tls.acme.contact = v.list()?.into_iter().map(str::to_owned).collect();
+            Ok(())
+        }
+    ),
+    setting!("tls.acme.directory" = "Let's Encrypt", "URL of the authority's directory.", |c, v| {
+        c.tls.acme.directory = Some(v.text()?.to_owned());
+        Ok(())
+    }),
+    setting!(
+        "tls.acme.directory_ca" = "the system's roots",
+        "PEM file with the root of the directory's own certificate, for a private authority.",
+        |c, v| {
+            c.tls.acme.directory_ca = Some(v.text()?.into());
+            Ok(())
+        }
+    ),
+    setting!(
+        "tls.acme.cache" = "none",
+        "Folder for the account's key and the certificates; required with `tls.acme.domains`.",
+        |c, v| {
+            c.tls.acme.cache = Some(v.text()?.into());
+            Ok(())
+        }
+    ),
     setting!(
         "api.key" = "random on loopback, else required",
         "The key that the HTTP API asks for as `Authorization: Bearer`. At least 16 characters off loopback.",
@@ -138,6 +220,14 @@ pub static SETTINGS: &[Setting] = &[
         c.session.linger = v.seconds(0.0..=DAY)?;
         Ok(())
     }),
+    setting!(
+        "websocket.deflate" = "true",
+        "Whether clients may compress (permessage-deflate), and are compressed to.",
+        |c, v| {
+            c.websocket.deflate = v.bool()?;
+            Ok(())
+        }
+    ),
     setting!(
         "limits.message_bytes" = "\"1 MiB\"",
         "The largest message taken from a client; a larger one ends the connection with 1009.",
@@ -199,6 +289,14 @@ pub static SETTINGS: &[Setting] = &[
         "The most upgrades a second from one such address; one more is answered 429.",
         |c, v| {
             c.limits.handshakes_per_address = v.count(1..=MANY)?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "limits.streams_per_connection" = "100",
+        "The most requests and WebSockets at once in one HTTP/2 connection; more are refused by their reset.",
+        |c, v| {
+            c.limits.streams = v.count(1..=MANY)?;
             Ok(())
         }
     ),
@@ -303,54 +401,3 @@ pub static SETTINGS: &[Setting] = &[
         Ok(())
     }),
 ];
-
-/// The API's own listeners, made if nothing has spoken of them yet.
-fn apart(config: &mut Config) -> &mut ApiListen {
-    if !matches!(config.listen.api, Api::Apart(_)) {
-        config.listen.api = Api::Apart(ApiListen::default());
-    }
-    match &mut config.listen.api {
-        Api::Apart(api) => api,
-        _ => unreachable!("it was just made"),
-    }
-}
-
-fn origins(given: &Given) -> Result<Origins, Expected> {
-    let list = given.list()?;
-    if list == ["*"] {
-        return Ok(Origins::Any);
-    }
-    let origins: Vec<String> = list.into_iter().map(str::to_owned).collect();
-    match OriginPolicy::List(origins.clone()).check().first() {
-        None => Ok(Origins::Listed(origins)),
-        Some(misuse) => Err(format!("origins such as https://example.org: {misuse}")),
-    }
-}
-
-fn secret(given: &Given) -> Result<Secret, Expected> {
-    let text = given.text()?;
-    let visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    visible
-        .then(|| Secret::new(text))
-        .ok_or_else(|| "a key of visible ASCII characters without blanks".into())
-}
-
-fn session_key(given: &Given) -> Result<SessionKey, Expected> {
-    let expected = || String::from("64 hexadecimal digits, as from `openssl rand -hex 32`");
-    let text = given.text()?;
-    let mut key = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return Err(expected());
-    }
-    for (byte, digits) in key.iter_mut().zip(text.as_bytes().chunks(2)) {
-        let digits = std::str::from_utf8(digits).map_err(|_| expected())?;
-        *byte = u8::from_str_radix(digits, 16).map_err(|_| expected())?;
-    }
-    Ok(SessionKey(key))
-}
-
-fn node_name(given: &Given) -> Result<String, Expected> {
-    let text = given.text()?;
-    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    fits.then(|| text.to_owned()).ok_or_else(|| "1 to 64 visible ASCII characters".into())
-}

@@ -76,7 +76,7 @@ fn every_setting_is_read_from_its_place_in_a_file() {
     assert_eq!(config.origins, Origins::Listed(vec!["https://app.example".into()]));
     let ports: Vec<u16> = config.listen.address.iter().map(std::net::SocketAddr::port).collect();
     assert_eq!(ports, [1, 2, 3]);
-    assert_eq!(config.listen.tls, Tls::Offloaded);
+    assert_eq!(config.listen.tls, Some(Tls::Offloaded));
     assert_eq!(config.listen.trusted.len(), 2);
     let api = ApiListen { address: vec!["127.0.0.1:4".parse().expect("an address")], ..ApiListen::default() };
     assert_eq!(config.listen.api, Api::Apart(api));
@@ -105,7 +105,7 @@ fn all_problems_of_a_file_are_told_at_once_each_with_its_line() {
         "lisen = 1\n\
          [listen]\n\
          adress = \"127.0.0.1:1\"\n\
-         tls = \"on\"\n\
+         tls = \"yes\"\n\
          [limits]\n\
          message_bytes = true\n\
          connections = 0\n\
@@ -120,7 +120,7 @@ fn all_problems_of_a_file_are_told_at_once_each_with_its_line() {
     let expected = [
         "trunkline.toml:1: lisen: no such setting; did you mean listen?",
         "trunkline.toml:3: listen.adress: no such setting; did you mean listen.address?",
-        "trunkline.toml:4: listen.tls: expected \"off\" or \"offloaded\"",
+        "trunkline.toml:4: listen.tls: expected \"on\" or \"off\" or \"offloaded\"",
         "trunkline.toml:6: limits.message_bytes: expected a number of bytes from 1024 to 1073741824, such as \"64 KiB\", found true",
         "trunkline.toml:7: limits.connections: expected a whole number from 1 to 100000000, found 0",
         "trunkline.toml:8: limits.commands_per_s: expected a whole number from 1 to 100000000",

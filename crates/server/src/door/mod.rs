@@ -1,24 +1,25 @@
 //! The ways in for clients, and the answers to those who do not find them.
 //!
-//! [`judge`] is the answer table of docs/protocol.md. It is asked by both readers of requests: our own for the first request of
-//! a connection ([`over_stream`]), hyper for later ones ([`over_hyper`]).
+//! The answer table of docs/protocol.md is [`judge_upgrade`] for HTTP/1.1, asked by both readers of requests (our own for the
+//! first of a connection, [`over_stream`]; hyper for later ones, [`over_hyper`]), and [`judge_connect`] for HTTP/2.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Extension;
 use axum::extract::{Query, Request, State};
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
 use http::header::{HeaderValue, UPGRADE};
-use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use trunkline_dialect::Secret;
 use trunkline_dialect::command::Credential;
+use trunkline_net::deflate;
 use trunkline_net::handshake::http1::write_response;
 use trunkline_net::handshake::{self, AcceptPolicy, Accepted, OriginPolicy, Rejected, Rule};
 use trunkline_net::http1::{RequestHead, Rewind, refuse};
+use trunkline_net::http2::Connect;
 
 mod websocket;
 
@@ -26,8 +27,10 @@ use crate::App;
 use crate::config::Origins;
 use crate::connection::{Remote, not_admitted, refusal};
 use crate::http::{TRUNKLINE, VERSION, bearer};
-use crate::listener::Stream;
-use crate::metrics::Outcome;
+use crate::listener::Serves;
+use crate::metrics::{Outcome, Via};
+use crate::stream::Stream;
+use websocket::Upgraded;
 
 /// Where the doors are.
 const CONNECT: &str = "/connect";
@@ -37,7 +40,7 @@ const SERVED: &str = "websocket";
 
 /// In what words a request for a door is told how to come in.
 const WAYS_IN: &str = "clients come in by WebSocket: GET /connect with Upgrade: websocket, \
-                       subprotocol hub.json.1 or none";
+                       on HTTP/2 by extended CONNECT, :protocol websocket; subprotocol hub.json.1 or none";
 
 /// The dialect that is spoken, offered or not.
 const SUBPROTOCOL: &str = trunkline_dialect::NAME;
@@ -51,7 +54,7 @@ pub(crate) fn wants<B>(request: &http::Request<B>) -> bool {
 
 /// A door's request that came first on its connection.
 pub(crate) async fn over_stream(app: &Arc<App>, remote: &Arc<Remote>, mut stream: Stream, head: RequestHead) {
-    let accepted = match judge(app, remote, &head.request) {
+    let accepted = match judge_upgrade(app, remote, &head.request) {
         Ok(accepted) => accepted,
         Err(refused) => {
             // The client may be gone: then nobody misses the answer. Nothing after this request is read as another.
@@ -62,7 +65,12 @@ pub(crate) async fn over_stream(app: &Arc<App>, remote: &Arc<Remote>, mut stream
     let credential = credential(head.request.uri(), head.request.headers());
     let answer = tokio::time::timeout(app.config.limits.head_timeout, answer(&mut stream, &accepted));
     match answer.await {
-        Ok(Ok(())) => websocket::start(app, remote, stream, head.rest, credential),
+        Ok(Ok(())) => {
+            let via = Via::Http1;
+            let upgraded =
+                Upgraded { stream, leftover: head.rest, via, deflate: deflate(app, &accepted), credential };
+            websocket::start(app, remote, upgraded);
+        }
         Ok(Err(error)) => tracing::debug!(%error, "a client left during its handshake"),
         Err(_) => tracing::debug!("a client did not take the answer to its handshake"),
     }
@@ -82,11 +90,12 @@ pub(crate) async fn over_hyper(
     Extension(remote): Extension<Arc<Remote>>,
     mut request: Request,
 ) -> HttpResponse {
-    let accepted = match judge(&app, &remote, &request) {
+    let accepted = match judge_upgrade(&app, &remote, &request) {
         Ok(accepted) => accepted,
         Err(refused) => return refused.response.map(Into::into),
     };
     let credential = credential(request.uri(), request.headers());
+    let deflate = deflate(&app, &accepted);
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let upgraded = tokio::select! {
@@ -98,7 +107,8 @@ pub(crate) async fn over_hyper(
                 // What was read but not used: by hyper, and by us before hyper. The first head is long gone.
                 let (unread, stream) = parts.io.into_inner().into_parts();
                 let leftover: Bytes = [parts.read_buf, unread].concat().into();
-                websocket::start(&app, &remote, stream, leftover, credential);
+                let via = Via::Http1;
+                websocket::start(&app, &remote, Upgraded { stream, leftover, via, deflate, credential });
             }
             Ok(Err(_)) => tracing::error!("hyper gave back another stream than it was given"),
             Err(error) => tracing::debug!(%error, "a client left during its handshake"),
@@ -107,53 +117,130 @@ pub(crate) async fn over_hyper(
     accepted.into_response().map(|()| axum::body::Body::empty())
 }
 
+/// A CONNECT in an HTTP/2 connection.
+pub(crate) fn over_http2(app: &Arc<App>, serves: Serves, remote: &Arc<Remote>, connect: Connect) {
+    if let Some(elsewhere) = connect_elsewhere(serves, &connect) {
+        app.metrics.http_answered(elsewhere.status());
+        return connect.refuse(&elsewhere);
+    }
+    let (accepted, remote) = match judge_connect(app, remote, &connect) {
+        Ok(accepted) => accepted,
+        Err(refused) => return connect.refuse(&refused.response),
+    };
+    let credential = credential(connect.request().uri(), connect.request().headers());
+    match connect.accept(&accepted) {
+        Ok(stream) => {
+            let (stream, leftover, via) = (Stream::Http2(Box::new(stream)), Bytes::new(), Via::Http2);
+            let upgraded = Upgraded { stream, leftover, via, deflate: deflate(app, &accepted), credential };
+            websocket::start(app, &remote, upgraded);
+        }
+        Err(error) => tracing::debug!(%error, "a client left during its handshake"),
+    }
+}
+
+/// The answer to a CONNECT that is for no door, as a route would give it.
+fn connect_elsewhere(serves: Serves, connect: &Connect) -> Option<Response<String>> {
+    let path = connect.request().uri().path();
+    let elsewhere = connect.protocol().is_some() && !(serves.doors && path == CONNECT);
+    elsewhere.then(|| refusal(StatusCode::NOT_FOUND, &format!("there is nothing at {path:?}")))
+}
+
 /// Why a request does not come in.
 struct Refused {
     outcome: Outcome,
     response: Response<String>,
 }
 
-/// Whether a request comes in; if not, the answer that says how it could.
-fn judge<B>(app: &App, remote: &Remote, request: &http::Request<B>) -> Result<Accepted, Box<Refused>> {
-    let verdict = verdict(app, remote, request);
+type Verdict<T> = Result<T, Box<Refused>>;
+
+fn refused<T>(outcome: Outcome, response: Response<String>) -> Verdict<T> {
+    Err(Box::new(Refused { outcome, response }))
+}
+
+/// Whether an HTTP/1.1 request comes in; if not, the answer that says how it could.
+fn judge_upgrade<B>(app: &App, remote: &Remote, request: &http::Request<B>) -> Verdict<Accepted> {
+    count(app, upgrade_verdict(app, remote, request))
+}
+
+/// Whether an extended CONNECT comes in (RFC 8441), and then it is a connection of its own; if not, the answer that says
+/// how it could.
+fn judge_connect(app: &App, remote: &Remote, connect: &Connect) -> Verdict<(Accepted, Arc<Remote>)> {
+    count(app, connect_verdict(app, remote, connect))
+}
+
+fn count<T>(app: &App, verdict: Verdict<T>) -> Verdict<T> {
     app.metrics.handshake(verdict.as_ref().map_or_else(|refused| refused.outcome, |_| Outcome::Accepted));
     verdict
 }
 
-fn verdict<B>(app: &App, remote: &Remote, request: &http::Request<B>) -> Result<Accepted, Box<Refused>> {
-    let refuse = |outcome, response| Err(Box::new(Refused { outcome, response }));
+fn upgrade_verdict<B>(app: &App, remote: &Remote, request: &http::Request<B>) -> Verdict<Accepted> {
     let headers = request.headers();
     if !headers.contains_key(UPGRADE) {
-        return refuse(Outcome::NotServed, way_in(request.uri().path()));
+        return refused(Outcome::NotServed, way_in(request.version(), request.uri().path()));
     }
     if !names_served(headers) {
         let text = format!("Upgrade names nothing that is served here; served is: {SERVED}");
-        return refuse(Outcome::NotServed, refusal(StatusCode::BAD_REQUEST, &text));
+        return refused(Outcome::NotServed, refusal(StatusCode::BAD_REQUEST, &text));
     }
+    admit(app, remote)?;
+    sign(handshake::accept(request, &policy(app, remote, headers)))
+}
+
+fn connect_verdict(app: &App, remote: &Remote, connect: &Connect) -> Verdict<(Accepted, Arc<Remote>)> {
+    let policy = policy(app, remote, connect.request().headers());
+    // What is not served is not served to anybody, however many they are.
+    if connect.protocol() == Some(handshake::HTTP2_PROTOCOL) {
+        admit(app, remote)?;
+    }
+    let accepted = sign(connect.judge(&policy))?;
+    match remote.another(app) {
+        Ok(remote) => Ok((accepted, remote)),
+        Err(why) => refused(Outcome::NoRoom, not_admitted(why)),
+    }
+}
+
+/// Whether a handshake is judged at all now.
+fn admit(app: &App, remote: &Remote) -> Verdict<()> {
     if app.stop.is_stopping() {
-        return refuse(Outcome::Stopping, refusal(StatusCode::SERVICE_UNAVAILABLE, "this node stops"));
+        return refused(Outcome::Stopping, refusal(StatusCode::SERVICE_UNAVAILABLE, "this node stops"));
     }
-    if let Err(why) = remote.admitted.handshake(Instant::now()) {
-        return refuse(Outcome::TooFast, not_admitted(why));
+    match remote.handshake() {
+        Ok(()) => Ok(()),
+        Err(why) => refused(Outcome::TooFast, not_admitted(why)),
     }
-    let policy = AcceptPolicy {
+}
+
+fn policy(app: &App, remote: &Remote, headers: &HeaderMap) -> AcceptPolicy {
+    AcceptPolicy {
         subprotocols: vec![SUBPROTOCOL.to_owned()],
         // Without an offer the dialect is spoken all the same; an offer that does not name it is for somebody else.
         require_subprotocol: headers.contains_key(handshake::SEC_WEBSOCKET_PROTOCOL),
         origin: origin_policy(&app.config.origins),
+        // Plaintext here says nothing of what the page's browser did: a proxy in front may have taken the TLS off.
+        secure: remote.tls.then_some(true),
+        extensions: app.extensions.clone(),
         ..AcceptPolicy::default()
-    };
-    let mut accepted =
-        handshake::accept(request, &policy).map_err(|rejected| Box::new(broken_rule(&rejected)))?;
+    }
+}
+
+/// Says on the answer who gives it.
+fn sign(judged: Result<Accepted, Rejected>) -> Verdict<Accepted> {
+    let mut accepted = judged.map_err(|rejected| Box::new(broken_rule(&rejected)))?;
     accepted
         .add_header(TRUNKLINE, VERSION)
         .expect("the handshake does not set this header, and it is one more of five");
     Ok(accepted)
 }
 
+/// How messages are compressed, if that was agreed on.
+fn deflate(app: &App, accepted: &Accepted) -> Option<deflate::Agreed> {
+    app.deflate.as_ref()?.agreed(accepted.extensions())
+}
+
 /// A request without `Upgrade`: the ways in. `426` on `OPTIONS /`, where a client of the lines protocol looks for them.
-fn way_in(path: &str) -> Response<String> {
-    if path == CONNECT {
+/// HTTP/2 has neither that status nor that header.
+fn way_in(version: Version, path: &str) -> Response<String> {
+    if path == CONNECT || version == Version::HTTP_2 {
         return refusal(StatusCode::BAD_REQUEST, WAYS_IN);
     }
     let mut response = refusal(StatusCode::UPGRADE_REQUIRED, WAYS_IN);
@@ -178,6 +265,7 @@ fn broken_rule(rejected: &Rejected) -> Refused {
         Rule::Version => Outcome::BadVersion,
         Rule::Origin => Outcome::BadOrigin,
         Rule::NoSubprotocol => Outcome::NoSubprotocol,
+        Rule::Protocol | Rule::Tunnel => Outcome::NotServed,
         _ => Outcome::BadRequest,
     };
     let mut response = match rejected.rule() {

@@ -14,31 +14,36 @@ use futures_sink::Sink as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use trunkline_dialect::Code;
 use trunkline_dialect::command::Credential;
-use trunkline_net::{CloseCode, Error, Message, Role, WebSocket};
+use trunkline_net::deflate::Agreed;
+use trunkline_net::{CloseCode, Error, Message, Role, Setup, WebSocket};
 
 use crate::App;
 use crate::connection::Remote;
 use crate::driver::{Client, Out};
-use crate::listener::Stream;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Via};
 use crate::outbox::Ending;
 use crate::session::Origin;
+use crate::stream::Stream;
 
 /// How long the last words may take to leave, when a client does not read them.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// A handshake that is done.
+pub(super) struct Upgraded {
+    pub(super) stream: Stream,
+    /// What the client has sent behind it.
+    pub(super) leftover: Bytes,
+    pub(super) via: Via,
+    pub(super) deflate: Option<Agreed>,
+    pub(super) credential: Option<Credential>,
+}
+
 /// Gives a WebSocket a task of its own, so that nothing of the handshake stays in memory with it.
-pub(super) fn start(
-    app: &Arc<App>,
-    remote: &Arc<Remote>,
-    stream: Stream,
-    leftover: Bytes,
-    credential: Option<Credential>,
-) {
+pub(super) fn start(app: &Arc<App>, remote: &Arc<Remote>, upgraded: Upgraded) {
     let (app, remote) = (app.clone(), remote.clone());
     tokio::spawn(async move {
         tokio::select! {
-            () = run(&app, &remote, stream, leftover, credential) => {}
+            () = run(&app, &remote, upgraded) => {}
             () = app.stop.cut() => tracing::debug!(address = ?remote.address, "cut a client that did not leave in time"),
         }
     });
@@ -46,14 +51,11 @@ pub(super) fn start(
 
 /// Carries messages until one side ends it. However it ends by our doing, the client is told why: a `disconnect` push,
 /// then a Close frame.
-async fn run(
-    app: &Arc<App>,
-    remote: &Remote,
-    stream: Stream,
-    leftover: Bytes,
-    credential: Option<Credential>,
-) {
-    let mut socket = WebSocket::from_upgraded(stream, leftover, Role::Server, app.socket_limits.clone());
+async fn run(app: &Arc<App>, remote: &Remote, upgraded: Upgraded) {
+    let Upgraded { stream, leftover, via, deflate, credential } = upgraded;
+    let _open = app.metrics.websocket(via, deflate.is_some());
+    let setup = Setup { deflate, ..Setup::from(app.socket_limits.clone()) };
+    let mut socket = WebSocket::from_upgraded(stream, leftover, Role::Server, setup);
     let origin = Origin { door: "websocket", address: remote.address };
     let carried = or_panic(pin!(async {
         let mut client = Client::open(&app.node, origin, credential);
@@ -116,8 +118,8 @@ where
             Event::Received(_) => return,
             Event::Out(Out::Message(message)) => {
                 metrics.messages_out.inc();
-                metrics.bytes_out.inc_by(len(message.prepared().payload()));
-                if socket.feed_prepared(message.prepared()).await.is_err() {
+                metrics.bytes_out.inc_by(len(message.payload()));
+                if socket.feed_prepared(&message.for_wire(socket)).await.is_err() {
                     return;
                 }
             }
@@ -164,7 +166,7 @@ where
     let words = async {
         loop {
             match client.next().await {
-                Out::Message(message) => socket.feed_prepared(message.prepared()).await.ok()?,
+                Out::Message(message) => socket.feed_prepared(&message.for_wire(socket)).await.ok()?,
                 Out::Close(ending) => return Some(ending),
             }
         }

@@ -16,6 +16,7 @@ use trunkline_dialect::UserId;
 use super::body::Body;
 use super::{Problem, api};
 use crate::App;
+use crate::connection::Remote;
 use crate::ticket::{AddressPolicy, TicketRequest};
 
 struct Asset {
@@ -88,7 +89,8 @@ struct DevTicket {
 /// `POST /dev/ticket`
 pub(super) async fn ticket(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let host = loopback_host(request.headers())?;
-    same_origin(request.headers(), host)?;
+    let tls = request.extensions().get::<Arc<Remote>>().is_some_and(|remote| remote.tls);
+    same_origin(request.headers(), if tls { "https://" } else { "http://" }, host)?;
     let Body(DevTicket { user }) = Body::from_request(request, &app).await?;
     // Not bound to an address: one browser may come as 127.0.0.1 for the page and as ::1 for the socket.
     let wanted = TicketRequest {
@@ -131,14 +133,14 @@ fn is_loopback_name(host: &str) -> bool {
 }
 
 /// A page says where it is from; what is no page says nothing.
-fn same_origin(headers: &HeaderMap, host: &str) -> Result<(), Problem> {
+fn same_origin(headers: &HeaderMap, scheme: &str, host: &str) -> Result<(), Problem> {
     let foreign = || Problem::forbidden("dev tickets are for pages of this origin alone");
     // A browser sends one; of two, somebody could read the other.
     if headers.get_all(ORIGIN).iter().count() > 1 {
         return Err(foreign());
     }
     if let Some(origin) = headers.get(ORIGIN) {
-        let own = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+        let own = origin.to_str().ok().and_then(|origin| origin.strip_prefix(scheme));
         own.filter(|own| own.eq_ignore_ascii_case(host)).ok_or_else(foreign)?;
     }
     match headers.get("sec-fetch-site") {
@@ -150,6 +152,20 @@ fn same_origin(headers: &HeaderMap, host: &str) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_of_the_same_origin_only_by_the_same_scheme_and_host() {
+        let judge = |origin: &str, scheme: &str| {
+            let headers = HeaderMap::from_iter([(ORIGIN, origin.parse().expect("a value"))]);
+            same_origin(&headers, scheme, "localhost:8443").is_ok()
+        };
+        assert!(judge("https://localhost:8443", "https://"));
+        assert!(judge("http://LOCALHOST:8443", "http://"));
+        for foreign in ["http://localhost:8443", "https://localhost", "https://localhost:8444", "null"] {
+            assert!(!judge(foreign, "https://"), "{foreign}");
+        }
+        assert!(!judge("https://localhost:8443", "http://"));
+    }
 
     #[test]
     fn only_names_that_mean_this_machine_are_loopback_names() {

@@ -1,8 +1,10 @@
 //! A server in this process on a port of its own, and the two ways to talk to it: bytes, and whole dialect messages.
 #![allow(dead_code, reason = "every test file uses its part of this")]
 
+pub(crate) mod http2;
 pub(crate) mod peer;
 pub(crate) mod raw;
+pub(crate) mod tls;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use trunkline_server::{Config, Server, Summary};
+use trunkline_server::{Config, Reloader, Server, Summary};
 
 /// Longer than anything here takes, shorter than anybody's patience: a test that waits this long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,7 +20,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A server that runs until it is stopped or dropped.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    /// Where the API is served in plaintext: with the doors, unless the test says otherwise.
+    pub(crate) api: SocketAddr,
     pub(crate) key: String,
+    pub(crate) reloader: Option<Reloader>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Summary>,
 }
@@ -47,14 +52,17 @@ pub(crate) async fn start_config(config: Config) -> Running {
     let server = Server::new(config).expect("a configuration without problems");
     let listeners = server.bind().await.expect("a free port");
     let address = listeners.iter().find_map(|listener| listener.local_addr()).expect("a TCP listener");
+    let api = listeners.iter().find(|listener| listener.serves().api && !listener.is_tls());
+    let api = api.and_then(|listener| listener.local_addr()).unwrap_or(address);
     let key = server.api_key().reveal().to_owned();
+    let reloader = server.reloader();
     let (stop, stopped) = oneshot::channel();
     let shutdown = async {
         // A sender that is dropped stops the server too.
         let _ = stopped.await;
     };
     let task = tokio::spawn(server.run(listeners, shutdown));
-    Running { address, key, stop: Some(stop), task }
+    Running { address, api, key, reloader, stop: Some(stop), task }
 }
 
 impl Running {
@@ -77,7 +85,7 @@ impl Running {
     /// `POST /api/v1/<route>` with the key.
     pub(crate) async fn post(&self, route: &str, body: &Value) -> (u16, Value) {
         let answer =
-            raw::post(self.address, &format!("/api/v1/{route}"), Some(&self.key), &body.to_string()).await;
+            raw::post(self.api, &format!("/api/v1/{route}"), Some(&self.key), &body.to_string()).await;
         (answer.status, answer.json())
     }
 
@@ -85,9 +93,9 @@ impl Running {
     pub(crate) async fn get(&self, route: &str) -> (u16, Value) {
         let request = format!(
             "GET /api/v1/{route} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
-            self.address, self.key
+            self.api, self.key
         );
-        let answer = raw::ask(self.address, &request).await;
+        let answer = raw::ask(self.api, &request).await;
         (answer.status, answer.json())
     }
 
@@ -105,9 +113,14 @@ impl Running {
 
     /// The value of one metric, summed over its series.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
-        let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
-        let text = raw::ask(self.address, &request).await.body;
-        let of_it = |line: &&str| line.split(['{', ' ']).next() == Some(name);
+        self.metric_of(name, "").await
+    }
+
+    /// The value of one metric, summed over the series that have `label`, such as `outcome="ok"`.
+    pub(crate) async fn metric_of(&self, name: &str, label: &str) -> f64 {
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.api);
+        let text = raw::ask(self.api, &request).await.body;
+        let of_it = |line: &&str| line.split(['{', ' ']).next() == Some(name) && line.contains(label);
         text.lines().filter(of_it).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 }

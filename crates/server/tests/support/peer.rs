@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use trunkline_net::{Closed, Connector, Message, WebSocket};
 
 use super::{Running, within};
 
-pub(crate) type Socket = WebSocket<tokio::net::TcpStream>;
+pub(crate) type Socket = WebSocket<TcpStream>;
 
 /// One connection, with replies sorted from pushes.
-pub(crate) struct Peer {
-    pub(crate) socket: Socket,
+pub(crate) struct Peer<S = TcpStream> {
+    pub(crate) socket: WebSocket<S>,
     next_id: u64,
     pushes: VecDeque<Value>,
     /// The body of `connected`.
@@ -38,11 +40,7 @@ impl Peer {
 
     /// Comes in with a credential in the query, which has to be good.
     pub(crate) async fn with_query(server: &Running, query: &str) -> Peer {
-        let mut socket = knock(server, query).await;
-        let first = read(&mut socket).await.expect("connected");
-        let connected = first["connected"].clone();
-        assert!(connected.is_object(), "{first}");
-        Peer { socket, next_id: 1, pushes: VecDeque::new(), connected }
+        Peer::over(knock(server, query).await).await
     }
 
     /// Comes in without a credential and connects with this body.
@@ -51,6 +49,16 @@ impl Peer {
         let mut peer = Peer { socket, next_id: 1, pushes: VecDeque::new(), connected: Value::Null };
         peer.connected = peer.ok("connect", body).await;
         peer
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    /// Takes a socket that came in with a good credential.
+    pub(crate) async fn over(mut socket: WebSocket<S>) -> Peer<S> {
+        let first = read(&mut socket).await.expect("connected");
+        let connected = first["connected"].clone();
+        assert!(connected.is_object(), "{first}");
+        Peer { socket, next_id: 1, pushes: VecDeque::new(), connected }
     }
 
     pub(crate) fn session(&self) -> String {
@@ -106,7 +114,7 @@ impl Peer {
 }
 
 /// The next message as JSON; `None` at the end.
-pub(crate) async fn read(socket: &mut Socket) -> Option<Value> {
+pub(crate) async fn read<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocket<S>) -> Option<Value> {
     match within(socket.recv()).await? {
         Ok(Message::Text(text)) => Some(serde_json::from_str(&text).expect("one JSON object per message")),
         Ok(Message::Binary(_)) => panic!("the hub sends text"),
@@ -115,7 +123,10 @@ pub(crate) async fn read(socket: &mut Socket) -> Option<Value> {
 }
 
 /// Reads to the end; what was said goes to `said`.
-pub(crate) async fn end(socket: &mut Socket, said: &mut Vec<Value>) -> Closed {
+pub(crate) async fn end<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocket<S>,
+    said: &mut Vec<Value>,
+) -> Closed {
     while let Some(message) = read(socket).await {
         said.push(message);
     }

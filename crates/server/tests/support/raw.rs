@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::within;
@@ -46,7 +46,7 @@ pub(crate) async fn ask(address: SocketAddr, request: &str) -> Answer {
 }
 
 /// Everything until the stream ends.
-pub(crate) async fn rest(stream: &mut TcpStream) -> String {
+pub(crate) async fn rest<S: AsyncRead + Unpin>(stream: &mut S) -> String {
     let mut bytes = Vec::new();
     // A reset is an end too.
     let _ = within(stream.read_to_end(&mut bytes)).await;
@@ -54,7 +54,7 @@ pub(crate) async fn rest(stream: &mut TcpStream) -> String {
 }
 
 /// Reads one answer, its body by its length, and nothing after it.
-pub(crate) async fn read_answer(stream: &mut TcpStream) -> Answer {
+pub(crate) async fn read_answer<S: AsyncRead + Unpin>(stream: &mut S) -> Answer {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let byte = within(stream.read_u8()).await;
@@ -99,7 +99,7 @@ pub(crate) fn frame(text: &str) -> Vec<u8> {
 }
 
 /// One short frame of the server's: its first byte and its payload.
-pub(crate) async fn read_frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+pub(crate) async fn read_frame<S: AsyncRead + Unpin>(stream: &mut S) -> (u8, Vec<u8>) {
     let first = within(stream.read_u8()).await.expect("a frame");
     let length = match within(stream.read_u8()).await.expect("a length") {
         126 => usize::from(within(stream.read_u16()).await.expect("a length")),

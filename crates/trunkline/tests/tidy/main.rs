@@ -5,6 +5,7 @@
 
 mod crates;
 mod lexer;
+mod locked;
 mod reach;
 mod rules;
 mod size;
@@ -79,9 +80,25 @@ fn no_file_names_a_package_registry_or_somebodys_home() {
 }
 
 #[test]
-fn every_conformance_item_names_a_test_that_exists() {
-    assert_none(
-        "docs/testing.md maps each item to its test",
-        testing::unmapped_items(&Tree::of_the_project()),
-    );
+fn every_item_of_the_standards_names_a_test_that_exists() {
+    let violations = testing::unmapped_items(&Tree::of_the_project());
+    assert_none("docs/conformance.md maps each item to its test", violations);
+}
+
+#[test]
+fn every_fault_on_record_names_a_test_that_exists_or_a_reason() {
+    let violations = testing::unmapped_faults(&Tree::of_the_project());
+    assert_none("docs/security-record.md maps each fault to its test", violations);
+}
+
+#[test]
+fn every_limit_names_a_test_at_it_and_one_past_it() {
+    let violations = testing::untested_limits(&Tree::of_the_project());
+    assert_none("docs/testing.md maps each limit to its tests", violations);
+}
+
+#[test]
+fn no_dependency_has_a_fault_that_is_on_record() {
+    let violations = locked::faulty(&Tree::of_the_project());
+    assert_none("docs/security-record.md says which versions are whole", violations);
 }

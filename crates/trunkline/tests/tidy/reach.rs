@@ -16,7 +16,10 @@ pub(crate) fn dead_files(tree: &Tree) -> Vec<Violation> {
         let code = code_only(&file.text);
         for (name, line) in declared_modules(&code) {
             let folder = folder_of_modules(&file.path);
-            let candidates = [format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")];
+            let candidates = match said_path(file, line) {
+                Some(path) => vec![path],
+                None => vec![format!("{folder}/{name}.rs"), format!("{folder}/{name}/mod.rs")],
+            };
             let files: Vec<&File> = candidates.iter().filter_map(|path| tree.get(path)).collect();
             if files.is_empty() {
                 violations.push(file.violation(line, format!("`mod {name}` has no file")));
@@ -60,6 +63,23 @@ fn declared_modules(code: &str) -> Vec<(String, usize)> {
     declared.collect()
 }
 
+/// The file that a `#[path = "..."]` above the declaration in `line` names: relative to the folder of `file`.
+fn said_path(file: &File, line: usize) -> Option<String> {
+    let above: Vec<&str> = file.text.lines().take(line - 1).collect();
+    let attributes = above.into_iter().rev().take_while(|line| line.trim_start().starts_with("#["));
+    let said = attributes.filter_map(|line| line.split_once("path = \"")?.1.split_once('"')).next()?.0;
+    let mut parts: Vec<&str> = file.path.split('/').collect();
+    parts.pop();
+    for part in said.split('/') {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    Some(parts.join("/"))
+}
+
 /// Where the modules that `path` declares are looked for.
 fn folder_of_modules(path: &str) -> String {
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
@@ -74,6 +94,8 @@ fn folder_of_modules(path: &str) -> String {
 fn dead_missing_and_empty_files_are_found() {
     let tree = Tree::invented(&[
         ("crates/a/src/lib.rs", "pub mod b;\nmod gone;\nmod inline { fn f() {} }\n"),
+        ("crates/a/tests/t.rs", "#[path = \"../src/b/said.rs\"]\n#[allow(dead_code)]\nmod other;\n"),
+        ("crates/a/src/b/said.rs", "fn f() {}\n"),
         ("crates/a/src/b.rs", "mod c;\n"),
         ("crates/a/src/b/c.rs", "\n"),
         ("crates/a/src/dead.rs", "fn f() {}\n"),

@@ -7,11 +7,19 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use super::{Connection, Reading};
+use crate::assembler::{Manner, Whole};
+use crate::deflate::{Inflated, Progress};
 use crate::error::Violation;
-use crate::event::Event;
-use crate::frame::{Expect, HeaderReader, OpCode};
+use crate::event::{Event, Kind, Piece};
+use crate::frame::{Expect, Header, HeaderReader, MAX_CONTROL, OpCode, RSV1};
 use crate::mask;
-use crate::message::Whole;
+use crate::observe::{FrameNote, Way};
+
+/// The most bytes of a piece that had to be inflated.
+const PIECE: usize = 16 << 10;
+
+/// The most compressed bytes that are looked at for one: most do not have to be unmasked twice.
+const INFLATE_AT_ONCE: usize = 4 << 10;
 
 /// What has happened, one event at a time, from the bytes given to [`Connection::receive`].
 #[derive(Debug)]
@@ -27,7 +35,8 @@ impl<'c, 'b> Events<'c, 'b> {
         Self { connection, given: input.len(), input, now }
     }
 
-    /// How many bytes of the input have been used. All of them once the iterator has given `None`.
+    /// How many bytes of the input have been used. All of them once the iterator has given `None`; else give the rest
+    /// again, if only for what [`Connection::has_more`] tells.
     pub fn consumed(&self) -> usize {
         self.given - self.input.len()
     }
@@ -75,22 +84,27 @@ impl<'b> Events<'_, 'b> {
         let connection = &mut *self.connection;
         let expect = Expect {
             masked: connection.role.is_server(),
-            // No extension is implemented yet that could have claimed one.
-            rsv: 0,
+            rsv: if connection.compression.is_some() { RSV1 } else { 0 },
             in_message: connection.assembler.in_message(),
+            leniency: connection.leniency,
         };
         let Reading::Header(reader) = &mut connection.reading else { return Ok(Step::Again) };
         let (taken, header) = reader.receive(self.input, expect)?;
         self.take(taken);
         let Some(header) = header else { return Ok(Step::NeedMore) };
         let connection = &mut *self.connection;
-        connection.reading = if header.opcode.is_control() {
-            Reading::Control { header, body: Vec::new() }
-        } else {
-            connection.assembler.begin_frame(&header, &connection.limits)?;
-            Reading::Data { header, done: 0 }
-        };
-        Ok(Step::Again)
+        if header.opcode.is_control() {
+            connection.reading = Reading::Control { header, body: Vec::new() };
+            return Ok(Step::Again);
+        }
+        connection.note_received(&header, &[]);
+        connection.reading = Reading::Data { header, done: 0 };
+        let manner = if connection.by_piece { Manner::Begun } else { Manner::Whole };
+        let begins = connection.assembler.begin_frame(&header, manner, &connection.limits)?;
+        Ok(match connection.assembler.kind() {
+            Some(kind) if begins && manner == Manner::Begun => Step::Event(Event::Begin(kind)),
+            _ => Step::Again,
+        })
     }
 
     fn read_data(&mut self) -> Result<Step<'b>, Violation> {
@@ -100,46 +114,131 @@ impl<'b> Events<'_, 'b> {
         if here == 0 && left > 0 {
             return Ok(Step::NeedMore);
         }
-        let piece = self.take(here);
-        if let Some(key) = header.mask {
-            // The offset matters only modulo 4.
-            mask::apply(piece, key, (done % 4) as usize);
+        let kept = self.connection.assembler.manner() == Manner::Whole;
+        if self.connection.assembler.is_deflated() {
+            return if kept {
+                self.keep_deflated(header, done, here)
+            } else {
+                self.give_deflated(header, done, here)
+            };
         }
-        if here as u64 == header.len && self.connection.assembler.is_single(&header) {
+        let piece = self.take(here);
+        unmask(piece, &header, done);
+        if kept { self.keep(header, done, piece) } else { self.give(header, done, piece) }
+    }
+
+    fn keep(&mut self, header: Header, done: u64, piece: &'b [u8]) -> Result<Step<'b>, Violation> {
+        if piece.len() as u64 == header.len && self.connection.assembler.is_single(&header) {
             return self.whole_in_input(piece);
         }
         self.connection.assembler.keep(piece)?;
-        if (here as u64) < left {
-            self.connection.reading = Reading::Data { header, done: done + here as u64 };
-            return Ok(Step::NeedMore);
+        if self.advance(header, done, piece.len()) { self.whole() } else { Ok(Step::Again) }
+    }
+
+    fn keep_deflated(&mut self, header: Header, done: u64, here: usize) -> Result<Step<'b>, Violation> {
+        let piece = self.take(here);
+        unmask(piece, &header, done);
+        let last = header.fin && done + here as u64 == header.len;
+        self.connection.inflate_kept(piece, last)?;
+        if self.advance(header, done, here) { self.whole() } else { Ok(Step::Again) }
+    }
+
+    fn give(&mut self, header: Header, done: u64, piece: &'b [u8]) -> Result<Step<'b>, Violation> {
+        self.connection.assembler.judge(piece)?;
+        let last = self.advance(header, done, piece.len());
+        self.piece(Cow::Borrowed(piece), last)
+    }
+
+    /// Inflates no more than one piece's worth. What of the input was not needed for that stays where it is.
+    fn give_deflated(&mut self, header: Header, done: u64, here: usize) -> Result<Step<'b>, Violation> {
+        let connection = &mut *self.connection;
+        // Without permessage-deflate no frame gets as far as this with RSV1 set.
+        let Some(compression) = &mut connection.compression else { return Ok(Step::NeedMore) };
+        let here = here.min(INFLATE_AT_ONCE);
+        let ends = done + here as u64 == header.len;
+        let last = header.fin && ends;
+        let limit = connection.limits.streamed;
+        let left = limit - compression.inflated();
+        let room = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE);
+        let piece = &mut self.input[..here];
+        unmask(piece, &header, done);
+        let mut data = Vec::new();
+        let inflated = compression.inflate(piece, last, room, connection.limits.inflate_ratio, &mut data);
+        connection.assembler.judge(&data)?;
+        let Inflated { used, state } = inflated?;
+        // Masking is its own inverse: what is given again is as it came.
+        unmask(&mut piece[used..], &header, done + used as u64);
+        if state == Progress::NeedRoom && data.len() as u64 == left {
+            return Err(Violation::MessageTooBig { limit, got: limit.saturating_add(1) });
+        }
+        self.take(used);
+        let last = if state == Progress::NeedRoom {
+            self.connection.reading = Reading::Data { header, done: done + used as u64 };
+            false
+        } else {
+            self.advance(header, done, used)
+        };
+        self.piece(Cow::Owned(data), last)
+    }
+
+    /// Counts payload as read. Whether the message ends with it.
+    fn advance(&mut self, header: Header, done: u64, more: usize) -> bool {
+        let done = done + more as u64;
+        if done < header.len {
+            self.connection.reading = Reading::Data { header, done };
+            return false;
         }
         self.await_header();
-        if !header.fin {
+        header.fin
+    }
+
+    /// A piece for the application; one with nothing in it says nothing unless it is the last.
+    fn piece(&mut self, data: Cow<'b, [u8]>, last: bool) -> Result<Step<'b>, Violation> {
+        let connection = &mut *self.connection;
+        connection.tally.received.payload(data.len());
+        if last {
+            connection.assembler.finish_pieces()?;
+            connection.tally.received.message();
+        } else if data.is_empty() {
             return Ok(Step::Again);
+        } else {
+            connection.assembler.give();
         }
+        Ok(Step::Event(Event::Piece(Piece { data, last })))
+    }
+
+    fn whole(&mut self) -> Result<Step<'b>, Violation> {
         Ok(Step::Event(match self.connection.assembler.finish()? {
-            Whole::Text(text) => Event::Text(Cow::Owned(text)),
-            Whole::Binary(data) => Event::Binary(Cow::Owned(data)),
+            Whole::Text(text) => {
+                self.connection.count_received(text.len());
+                Event::Text(Cow::Owned(text))
+            }
+            Whole::Binary(data) => {
+                self.connection.count_received(data.len());
+                Event::Binary(Cow::Owned(data))
+            }
         }))
     }
 
     fn whole_in_input(&mut self, payload: &'b [u8]) -> Result<Step<'b>, Violation> {
-        let is_text = self.connection.assembler.is_text();
+        let kind = self.connection.assembler.kind();
         self.connection.assembler.clear();
         self.await_header();
-        Ok(Step::Event(if is_text {
+        let event = if kind == Some(Kind::Text) {
             let text = std::str::from_utf8(payload).map_err(|_| Violation::InvalidUtf8)?;
             Event::Text(Cow::Borrowed(text))
         } else {
             Event::Binary(Cow::Borrowed(payload))
-        }))
+        };
+        self.connection.count_received(payload.len());
+        Ok(Step::Event(event))
     }
 
     fn read_control(&mut self) -> Result<Step<'b>, Violation> {
         let Reading::Control { header, body } = &mut self.connection.reading else { return Ok(Step::Again) };
         let header = *header;
         // At most 125, by the header's own check.
-        let left = header.len as usize - body.len();
+        let left = usize::try_from(header.len).unwrap_or(MAX_CONTROL) - body.len();
         let here = left.min(self.input.len());
         let mut body = std::mem::take(body);
         let piece = self.take(here);
@@ -153,16 +252,17 @@ impl<'b> Events<'_, 'b> {
         }
         self.await_header();
         if body.is_empty() {
-            self.control(header.opcode, Cow::Borrowed(piece))
+            self.control(header, Cow::Borrowed(piece))
         } else {
             body.extend_from_slice(piece);
-            self.control(header.opcode, Cow::Owned(body))
+            self.control(header, Cow::Owned(body))
         }
     }
 
-    fn control(&mut self, opcode: OpCode, body: Cow<'b, [u8]>) -> Result<Step<'b>, Violation> {
+    fn control(&mut self, header: Header, body: Cow<'b, [u8]>) -> Result<Step<'b>, Violation> {
         let connection = &mut *self.connection;
-        match opcode {
+        connection.note_received(&header, &body);
+        match header.opcode {
             OpCode::Close => {
                 connection.receive_close(self.now, &body)?;
                 Ok(Step::Again)
@@ -185,6 +285,29 @@ impl<'b> Events<'_, 'b> {
     fn take(&mut self, count: usize) -> &'b mut [u8] {
         let (taken, rest) = std::mem::take(&mut self.input).split_at_mut(count);
         self.input = rest;
+        self.connection.tally.wire_in += count as u64;
         taken
+    }
+}
+
+/// Unmasks what begins `done` bytes into the payload, or masks it again.
+fn unmask(piece: &mut [u8], header: &Header, done: u64) {
+    if let Some(key) = header.mask {
+        // The offset matters only modulo 4.
+        mask::apply(piece, key, (done % 4) as usize);
+    }
+}
+
+impl Connection {
+    fn note_received(&mut self, header: &Header, body: &[u8]) {
+        self.tally.received.frame(header.opcode);
+        if let Some(observer) = self.observer {
+            observer(&FrameNote::new(Way::In, header, body));
+        }
+    }
+
+    fn count_received(&mut self, len: usize) {
+        self.tally.received.message();
+        self.tally.received.payload(len);
     }
 }

@@ -5,13 +5,26 @@ use std::borrow::Cow;
 use bytes::Buf;
 
 use super::*;
+use crate::close::CloseCode;
 use crate::config::MaskSource;
+use crate::deflate::{Agreed, Params};
+use crate::error::Violation;
+use crate::event::{Kind, Piece};
+use crate::message::Message;
+use crate::prepared::Prepared;
 
 mod closing;
 mod data;
+mod deflate;
 mod every_byte;
+mod every_header;
 mod extremes;
 mod flood;
+mod forgiven;
+mod inflate_limits;
+mod observed;
+mod pieces;
+mod prepared;
 mod violations;
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -35,9 +48,15 @@ impl Bench {
         Self::new(Role::Client(fixed_mask), Limits::default())
     }
 
-    fn new(role: Role, limits: Limits) -> Self {
+    fn new(role: Role, setup: impl Into<Setup>) -> Self {
         let now = Instant::now();
-        Self { connection: Connection::new(role, Arc::new(limits), now), now }
+        Self { connection: Connection::new(role, setup, now), now }
+    }
+
+    /// Both ends of a connection with permessage-deflate.
+    fn both(limits: &Limits, agreed: Agreed) -> (Self, Self) {
+        let setup = Setup { deflate: Some(agreed), ..Setup::from(limits.clone()) };
+        (Self::new(Role::Client(fixed_mask), setup.clone()), Self::new(Role::Server, setup))
     }
 
     /// Everything that happens when these bytes arrive at once.
@@ -126,6 +145,25 @@ fn binary(data: &[u8]) -> Event<'static> {
     Event::Binary(data.to_vec().into())
 }
 
+/// Compresses everything, with a memory of earlier messages or without.
+fn agreed(takeover: bool) -> Agreed {
+    let params = Params {
+        server_no_context_takeover: !takeover,
+        client_no_context_takeover: !takeover,
+        server_max_window_bits: 15,
+        client_max_window_bits: 15,
+    };
+    Agreed { params, level: 6, threshold: 0 }
+}
+
+/// What a peer of ours would put into a compressed frame.
+fn squeezed(message: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let variant = agreed(false).variant(true).expect("no takeover");
+    variant.deflate(message, &NoShelf, &mut out);
+    out
+}
+
 impl Connection {
     fn assembler_capacity(&self) -> usize {
         self.assembler.capacity()
@@ -133,5 +171,9 @@ impl Connection {
 
     fn output_capacity(&self) -> usize {
         self.output.capacity()
+    }
+
+    fn codec_memory(&self) -> usize {
+        self.compression.as_ref().map_or(0, |compression| compression.memory())
     }
 }

@@ -1,7 +1,7 @@
 //! The server's side (RFC 6455 §4.2): [`accept`] judges a request and makes the 101.
 //!
-//! What only HTTP/1.1 has (Upgrade, Connection, the key) is judged by [`http1_upgrade`]; what every HTTP version's
-//! WebSocket handshake has (version, origin, subprotocol, extensions) by [`agree`].
+//! What only HTTP/1.1 has (Upgrade, Connection, the key) is judged by [`http1_upgrade`], what only HTTP/2 has in
+//! [`http2`](super::http2); what the handshake has in both (origin, subprotocol, extensions) by [`agree`].
 
 use std::str;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use super::{
     SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, accept_value, is_reserved,
 };
+use crate::leniency::Leniency;
 use crate::url::Authority;
 
 /// What a server agrees to.
@@ -41,6 +42,8 @@ pub struct AcceptPolicy {
     pub secure: Option<bool>,
     /// The extensions to agree to.
     pub extensions: Vec<Arc<dyn Extension>>,
+    /// What a client is forgiven; nothing by default.
+    pub leniency: Leniency,
 }
 
 impl AcceptPolicy {
@@ -67,17 +70,17 @@ impl AcceptPolicy {
     }
 }
 
-/// Proof that a request passed every check: only [`accept`] makes one.
+/// Proof that a request passed every check: only [`accept`] and [`accept_http2`](super::accept_http2) make one.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    response: Response<()>,
-    agreed: Agreement,
-    expects_continue: bool,
+    pub(super) response: Response<()>,
+    pub(super) agreed: Agreement,
+    pub(super) expects_continue: bool,
 }
 
 /// What both ends now go by.
 #[derive(Clone, Debug)]
-struct Agreement {
+pub(super) struct Agreement {
     subprotocol: Option<String>,
     extensions: Extensions,
 }
@@ -94,15 +97,10 @@ struct Agreement {
 ///
 /// The first rule that the request breaks.
 pub fn accept<B>(request: &Request<B>, policy: &AcceptPolicy) -> Result<Accepted, Rejected> {
-    let head = Head {
-        method: request.method(),
-        uri: request.uri(),
-        version: request.version(),
-        headers: request.headers(),
-    };
+    let head = Head::of(request);
     let host = http1_request(&head)?;
     let key = http1_upgrade(head.headers)?;
-    let agreed = agree(head.headers, &host, policy)?;
+    let agreed = agree(head.headers, &host, policy.secure, policy)?;
     Ok(Accepted {
         response: switching_protocols(key, &agreed),
         agreed,
@@ -111,12 +109,13 @@ pub fn accept<B>(request: &Request<B>, policy: &AcceptPolicy) -> Result<Accepted
 }
 
 impl Accepted {
-    /// The 101, complete: `Upgrade`, `Connection`, `Sec-WebSocket-Accept`, and what was chosen.
+    /// The 101, complete: `Upgrade`, `Connection`, `Sec-WebSocket-Accept`, and what was chosen. Over HTTP/2 the 200, with
+    /// what was chosen alone.
     pub const fn response(&self) -> &Response<()> {
         &self.response
     }
 
-    /// The 101, to hand it to an HTTP framework.
+    /// The same, to hand it to an HTTP framework.
     pub fn into_response(self) -> Response<()> {
         self.response
     }
@@ -137,7 +136,7 @@ impl Accepted {
         self.expects_continue
     }
 
-    /// Adds a header of the application to the 101, such as `Set-Cookie`.
+    /// Adds a header of the application to the answer, such as `Set-Cookie`.
     ///
     /// # Errors
     ///
@@ -152,11 +151,22 @@ impl Accepted {
 }
 
 /// The parts of a request that the handshake looks at.
-struct Head<'r> {
-    method: &'r Method,
-    uri: &'r Uri,
-    version: Version,
-    headers: &'r HeaderMap,
+pub(super) struct Head<'r> {
+    pub(super) method: &'r Method,
+    pub(super) uri: &'r Uri,
+    pub(super) version: Version,
+    pub(super) headers: &'r HeaderMap,
+}
+
+impl<'r> Head<'r> {
+    pub(super) fn of<B>(request: &'r Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            version: request.version(),
+            headers: request.headers(),
+        }
+    }
 }
 
 /// Judges what every HTTP/1.1 request has to keep, upgrade or not, and what two readers could otherwise understand in two
@@ -169,12 +179,7 @@ struct Head<'r> {
 ///
 /// The first rule that the request breaks.
 pub fn check_request<B>(request: &Request<B>) -> Result<(), Rejected> {
-    let head = Head {
-        method: request.method(),
-        uri: request.uri(),
-        version: request.version(),
-        headers: request.headers(),
-    };
+    let head = Head::of(request);
     if head.version == Version::HTTP_11 || head.headers.contains_key(HOST) {
         host(&head)?;
     }
@@ -209,7 +214,7 @@ fn http1_request(head: &Head<'_>) -> Result<Authority, Rejected> {
 }
 
 /// Origin-form, or an absolute-form that a WebSocket server can be asked for.
-fn check_target(uri: &Uri) -> Result<(), Rejected> {
+pub(super) fn check_target(uri: &Uri) -> Result<(), Rejected> {
     let known = uri.scheme_str().is_none_or(|scheme| matches!(scheme, "http" | "https" | "ws" | "wss"));
     let userinfo = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
     if known && !userinfo && uri.path().starts_with('/') {
@@ -222,7 +227,7 @@ fn check_target(uri: &Uri) -> Result<(), Rejected> {
 /// "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a Host header
 /// field and to any request message that contains more than one Host header field line or a Host header field with an
 /// invalid field value" (RFC 9112 §3.2).
-fn host(head: &Head<'_>) -> Result<Authority, Rejected> {
+pub(super) fn host(head: &Head<'_>) -> Result<Authority, Rejected> {
     let rejected = Rejected::new(Rule::Host);
     let value = match single(head.headers, &HOST) {
         Single::None => return Err(rejected.got("none")),
@@ -244,7 +249,7 @@ fn host(head: &Head<'_>) -> Result<Authority, Rejected> {
     }
 }
 
-fn authority(value: &[u8]) -> Option<Authority> {
+pub(super) fn authority(value: &[u8]) -> Option<Authority> {
     Authority::parse(str::from_utf8(value).ok()?).ok()
 }
 
@@ -269,7 +274,7 @@ fn http1_upgrade(headers: &HeaderMap) -> Result<&str, Rejected> {
 
 /// "If this version does not match a version understood by the server, the server MUST abort the WebSocket handshake
 /// [...] and instead send an appropriate HTTP error code (such as 426 Upgrade Required)" (§4.2.2).
-fn check_version(headers: &HeaderMap) -> Result<(), Rejected> {
+pub(super) fn check_version(headers: &HeaderMap) -> Result<(), Rejected> {
     let rejected = Rejected::new(Rule::Version);
     match single(headers, &SEC_WEBSOCKET_VERSION) {
         Single::One(b"13") => Ok(()),
@@ -297,8 +302,13 @@ fn key(headers: &HeaderMap) -> Result<&str, Rejected> {
 }
 
 /// What the WebSocket handshake is about in every HTTP version: origin, subprotocol, extensions.
-fn agree(headers: &HeaderMap, host: &Authority, policy: &AcceptPolicy) -> Result<Agreement, Rejected> {
-    policy.origin.judge(headers, host, policy.secure)?;
+pub(super) fn agree(
+    headers: &HeaderMap,
+    host: &Authority,
+    secure: Option<bool>,
+    policy: &AcceptPolicy,
+) -> Result<Agreement, Rejected> {
+    policy.origin.judge(headers, host, secure)?;
     let subprotocol = select_subprotocol(headers, policy)?;
     let extensions = negotiate::select(headers, &policy.extensions)?;
     Ok(Agreement { subprotocol, extensions })
@@ -326,17 +336,23 @@ fn switching_protocols(key: &str, agreed: &Agreement) -> Response<()> {
     let headers = response.headers_mut();
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    let accept = HeaderValue::try_from(accept_value(key));
-    // The client offered this subprotocol in a header, so it can stand in one.
-    let subprotocol = agreed.subprotocol.as_deref().map(HeaderValue::from_str).and_then(Result::ok);
-    for (name, value) in [
-        (SEC_WEBSOCKET_ACCEPT, accept.ok()),
-        (SEC_WEBSOCKET_PROTOCOL, subprotocol),
-        (SEC_WEBSOCKET_EXTENSIONS, agreed.extensions.header()),
-    ] {
-        if let Some(value) = value {
-            headers.insert(name, value);
+    let accept = HeaderValue::try_from(accept_value(key)).expect("base64 is ASCII without controls");
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    agreed.answer(headers);
+    response
+}
+
+impl Agreement {
+    /// Tells the client what was chosen.
+    pub(super) fn answer(&self, headers: &mut HeaderMap) {
+        // The client offered this subprotocol in a header, so it can stand in one.
+        let subprotocol = self.subprotocol.as_deref().map(HeaderValue::from_str).and_then(Result::ok);
+        for (name, value) in
+            [(SEC_WEBSOCKET_PROTOCOL, subprotocol), (SEC_WEBSOCKET_EXTENSIONS, self.extensions.header())]
+        {
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
         }
     }
-    response
 }

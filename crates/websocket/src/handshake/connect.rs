@@ -17,6 +17,7 @@ use super::{
     SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, accept_value, is_reserved,
 };
+use crate::leniency::Leniency;
 use crate::url::WsUrl;
 
 /// What a client asks for.
@@ -35,6 +36,9 @@ pub struct ConnectOptions {
     pub authorization_from_url: bool,
     /// The extensions to offer, best first.
     pub extensions: Vec<Arc<dyn Extension>>,
+    /// What a server is forgiven; nothing by default. It is about frames only, so whoever drives the connection hands it on
+    /// to its [`Setup`](crate::Setup).
+    pub leniency: Leniency,
 }
 
 /// A handshake under way: the request to send, and what its answer must be.
@@ -42,12 +46,11 @@ pub struct ConnectOptions {
 pub struct Attempt {
     request: Request<()>,
     accept: String,
-    subprotocols: Vec<String>,
-    require_subprotocol: bool,
-    extensions: Vec<Arc<dyn Extension>>,
+    offer: Offer,
 }
 
-/// Proof that the answer passed every check: only [`Attempt::verify`] makes one.
+/// Proof that the answer passed every check: only [`Attempt::verify`] and
+/// [`Http2Attempt::verify`](super::Http2Attempt::verify) make one.
 #[derive(Clone, Debug)]
 pub struct Established {
     response: Response<()>,
@@ -74,32 +77,12 @@ pub fn request(url: &WsUrl, options: &ConnectOptions, key: [u8; 16]) -> Result<A
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::try_from(&key).expect("base64 is ASCII without controls"));
-    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-    // A header that the application sets is the more deliberate of the two.
-    let from_url = options.authorization_from_url && !options.headers.contains_key(AUTHORIZATION);
-    let userinfo = url.userinfo().filter(|_| from_url);
-    for (name, value) in [
-        (ORIGIN, origin(options)?),
-        (SEC_WEBSOCKET_PROTOCOL, subprotocols(options)?),
-        (SEC_WEBSOCKET_EXTENSIONS, extensions(options)?),
-        (AUTHORIZATION, userinfo.map(basic_authorization).transpose()?),
-    ] {
-        if let Some(value) = value {
-            headers.insert(name, value);
-        }
-    }
-    add_headers(&mut headers, &options.headers)?;
+    let offer = Offer::write(&mut headers, url, options)?;
 
     let mut request = Request::new(());
     *request.uri_mut() = Uri::from(url.resource().clone());
     *request.headers_mut() = headers;
-    Ok(Attempt {
-        request,
-        accept: accept_value(&key),
-        subprotocols: options.subprotocols.clone(),
-        require_subprotocol: options.require_subprotocol,
-        extensions: options.extensions.clone(),
-    })
+    Ok(Attempt { request, accept: accept_value(&key), offer })
 }
 
 impl Attempt {
@@ -138,13 +121,7 @@ impl Attempt {
         if let Some(body) = declared_body(headers) {
             return Err(Rejected::new(Rule::Body).got(body));
         }
-        let extensions = negotiate::confirm(headers, &self.extensions)?;
-        let subprotocol = self.chosen_subprotocol(headers)?;
-
-        let mut response = Response::new(());
-        *response.status_mut() = status;
-        *response.headers_mut() = headers.clone();
-        Ok(Established { response, subprotocol, extensions })
+        self.offer.confirm(status, headers)
     }
 
     /// "Ignoring any leading and trailing whitespace" (§4.1).
@@ -156,6 +133,71 @@ impl Attempt {
             Single::None => Err(rejected.got("none")),
             Single::Several(count) => Err(rejected.got(format!("{count} Sec-WebSocket-Accept fields"))),
         }
+    }
+}
+
+impl Established {
+    /// The server's response, for its headers.
+    pub const fn response(&self) -> &Response<()> {
+        &self.response
+    }
+
+    /// The subprotocol that the server chose.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// The extensions that the server chose.
+    pub const fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+}
+
+/// What a client asks for in every HTTP version, and so what the answer may choose from.
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    subprotocols: Vec<String>,
+    require_subprotocol: bool,
+    extensions: Vec<Arc<dyn Extension>>,
+}
+
+impl Offer {
+    /// Writes version, origin, subprotocols, extensions, authorization and the application's headers.
+    pub(super) fn write(
+        headers: &mut HeaderMap,
+        url: &WsUrl,
+        options: &ConnectOptions,
+    ) -> Result<Self, Misuse> {
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        // A header that the application sets is the more deliberate of the two.
+        let from_url = options.authorization_from_url && !options.headers.contains_key(AUTHORIZATION);
+        let userinfo = url.userinfo().filter(|_| from_url);
+        for (name, value) in [
+            (ORIGIN, origin(options)?),
+            (SEC_WEBSOCKET_PROTOCOL, subprotocols(options)?),
+            (SEC_WEBSOCKET_EXTENSIONS, extensions(options)?),
+            (AUTHORIZATION, userinfo.map(basic_authorization).transpose()?),
+        ] {
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
+        }
+        add_headers(headers, &options.headers)?;
+        Ok(Self {
+            subprotocols: options.subprotocols.clone(),
+            require_subprotocol: options.require_subprotocol,
+            extensions: options.extensions.clone(),
+        })
+    }
+
+    /// What the server chose, if it may choose that.
+    pub(super) fn confirm(&self, status: StatusCode, headers: &HeaderMap) -> Result<Established, Rejected> {
+        let extensions = negotiate::confirm(headers, &self.extensions)?;
+        let subprotocol = self.chosen_subprotocol(headers)?;
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.headers_mut() = headers.clone();
+        Ok(Established { response, subprotocol, extensions })
     }
 
     fn chosen_subprotocol(&self, headers: &HeaderMap) -> Result<Option<String>, Rejected> {
@@ -177,23 +219,6 @@ impl Attempt {
             Some(chosen) => Ok(Some(chosen.clone())),
             None => Err(Rejected::new(Rule::UnofferedSubprotocol).got(value)),
         }
-    }
-}
-
-impl Established {
-    /// The server's response, for its headers.
-    pub const fn response(&self) -> &Response<()> {
-        &self.response
-    }
-
-    /// The subprotocol that the server chose.
-    pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
-    }
-
-    /// The extensions that the server chose.
-    pub const fn extensions(&self) -> &Extensions {
-        &self.extensions
     }
 }
 

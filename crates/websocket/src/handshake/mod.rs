@@ -1,7 +1,8 @@
 //! The opening handshake (RFC 6455 §4): pure functions over [`http`] types, both roles.
 //!
-//! Whoever reads the head, ends in the same [`accept`]: our own [`http1::HeadReader`], or an HTTP framework. Nothing
-//! here reads a clock or draws a random number; the client's key comes in as an argument.
+//! Whoever reads the head, ends in the same [`accept`]: our own [`http1::HeadReader`], or an HTTP framework. Over HTTP/2
+//! it is [`accept_http2`], with the same rules for all that both versions have (RFC 8441 §5). Nothing here reads a clock or
+//! draws a random number; the client's key comes in as an argument.
 //!
 //! A whole handshake, the bytes carried by hand:
 //!
@@ -38,6 +39,7 @@ mod accept;
 mod connect;
 mod field;
 pub mod http1;
+mod http2;
 mod misuse;
 pub mod negotiate;
 mod origin;
@@ -45,6 +47,7 @@ mod rejected;
 
 pub use accept::{AcceptPolicy, Accepted, accept, check_request};
 pub use connect::{Attempt, ConnectOptions, Established, request};
+pub use http2::{HTTP2_PROTOCOL, Http2Attempt, accept_http2, request_http2};
 pub use misuse::Misuse;
 pub use negotiate::{Extension, Extensions};
 pub use origin::OriginPolicy;
@@ -72,7 +75,7 @@ pub fn accept_value(key: &str) -> String {
 
 /// Whether the handshake itself sets this header, or its meaning would change what the handshake says.
 fn is_reserved(name: &HeaderName) -> bool {
-    const RESERVED: [HeaderName; 15] = [
+    const RESERVED: [HeaderName; 16] = [
         HOST,
         UPGRADE,
         CONNECTION,
@@ -88,6 +91,7 @@ fn is_reserved(name: &HeaderName) -> bool {
         TRAILER,
         EXPECT,
         HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
     ];
     RESERVED.contains(name)
 }

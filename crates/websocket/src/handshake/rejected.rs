@@ -77,10 +77,21 @@ pub enum Rule {
     UnofferedExtension,
     /// The server's parameters of an extension, or its choice of several that claim one RSV bit, are unacceptable.
     ExtensionParams,
-    /// A status other than 101: the server speaks plain HTTP with us. Not a fault, see [`Rejected::received`].
+    /// A status other than 101, over HTTP/2 other than 2xx: the server speaks plain HTTP with us. Not a fault, see
+    /// [`Rejected::received`].
     NotSwitching,
     /// `Sec-WebSocket-Accept` is not, exactly once, the answer to our key.
     Accept,
+    /// HTTP/2: a method other than CONNECT.
+    ConnectMethod,
+    /// HTTP/2: a CONNECT without `:protocol`, which asks for a tunnel to `:authority`.
+    Tunnel,
+    /// HTTP/2: a `:protocol` other than `websocket`.
+    Protocol,
+    /// HTTP/2: `:scheme`, `:authority` or `:path` is missing, or not one that can be asked for a WebSocket.
+    PseudoHeaders,
+    /// HTTP/2: a header of one HTTP/1.1 connection, such as `Connection` or `Upgrade`.
+    ConnectionSpecific,
 }
 
 /// A rule's answer (status), where it stands (section), and what it says.
@@ -134,8 +145,13 @@ impl Rule {
             Self::ExtensionSyntax => (BAD, "RFC 6455 §9.1", "Sec-WebSocket-Extensions must be a list of extensions and their parameters"),
             Self::UnofferedExtension => (BAD, "RFC 6455 §4.1", "the server chose an extension that was not offered, or one twice"),
             Self::ExtensionParams => (BAD, "RFC 6455 §9.1", "the server chose parameters of an extension that this end cannot accept"),
-            Self::NotSwitching => (BAD, "RFC 6455 §4.1", "the server did not answer 101 Switching Protocols"),
+            Self::NotSwitching => (BAD, "RFC 6455 §4.1", "the server did not answer 101 Switching Protocols, over HTTP/2 2xx"),
             Self::Accept => (BAD, "RFC 6455 §4.1", "Sec-WebSocket-Accept must be there exactly once and be the answer to the key"),
+            Self::ConnectMethod => (StatusCode::METHOD_NOT_ALLOWED, "RFC 8441 §4", "over HTTP/2 the method must be CONNECT"),
+            Self::Tunnel => (StatusCode::NOT_IMPLEMENTED, "RFC 8441 §4", "this server opens no tunnels; a WebSocket is asked for by CONNECT with :protocol"),
+            Self::Protocol => (StatusCode::NOT_IMPLEMENTED, "RFC 9220 §3", ":protocol must be websocket, the only one that is served"),
+            Self::PseudoHeaders => (BAD, "RFC 8441 §4", ":scheme (http or https), :authority and :path (from the root) must all be there"),
+            Self::ConnectionSpecific => (BAD, "RFC 9113 §8.2.2", "a header that is about one HTTP/1.1 connection must not be sent over HTTP/2"),
         }
     }
 }
@@ -152,11 +168,19 @@ pub struct Rejected {
     got: Option<Box<str>>,
     hint: Option<Box<str>>,
     received: Option<Box<Response<()>>>,
+    http2: bool,
 }
 
 impl Rejected {
     pub(crate) const fn new(rule: Rule) -> Self {
-        Self { rule, limit: None, got: None, hint: None, received: None }
+        Self { rule, limit: None, got: None, hint: None, received: None, http2: false }
+    }
+
+    /// Marks this as the answer to a request over HTTP/2, where nothing can be upgraded and no connection closed by a
+    /// header.
+    pub(crate) const fn over_http2(mut self) -> Self {
+        self.http2 = true;
+        self
     }
 
     /// The bound that was crossed.
@@ -199,7 +223,11 @@ impl Rejected {
 
     /// The status to answer with. Of use on the server: a client has nobody to answer.
     pub const fn status(&self) -> StatusCode {
-        self.rule.facts().0
+        match self.rule {
+            // 426 goes with an Upgrade header (RFC 9110 §15.5.22), which HTTP/2 does not have.
+            Rule::Version | Rule::HttpVersion if self.http2 => StatusCode::BAD_REQUEST,
+            rule => rule.facts().0,
+        }
     }
 
     /// On the client, the response that was refused: its status and headers, and never a body.
@@ -207,26 +235,32 @@ impl Rejected {
         self.received.as_deref()
     }
 
-    /// The headers of the answer: `Connection: close` always, and what the status demands.
+    /// The headers of the answer: over HTTP/1.1 `Connection: close` always, and what the status demands.
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(5);
-        // A request that was refused as an upgrade has said things about what follows it on the stream that two
-        // readers could understand differently. Nothing after it may be read as a request.
         let status = self.status();
-        let upgrade = if status == StatusCode::UPGRADE_REQUIRED { "upgrade, close" } else { "close" };
-        headers.insert(CONNECTION, HeaderValue::from_static(upgrade));
+        let upgrade_required = status == StatusCode::UPGRADE_REQUIRED;
+        if !self.http2 {
+            // A request that was refused as an upgrade has said things about what follows it on the stream that two
+            // readers could understand differently. Nothing after it may be read as a request.
+            let upgrade = if upgrade_required { "upgrade, close" } else { "close" };
+            headers.insert(CONNECTION, HeaderValue::from_static(upgrade));
+        }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(
             HeaderName::from_static("x-content-type-options"),
             HeaderValue::from_static("nosniff"), // The text quotes the request.
         );
-        if status == StatusCode::UPGRADE_REQUIRED {
+        if upgrade_required {
             // "The server MUST send an Upgrade header field in a 426 response" (RFC 9110 §15.5.22).
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        if upgrade_required || self.rule == Rule::Version {
             headers.insert(super::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(ALLOW, HeaderValue::from_static("GET"));
+            let allowed = if self.http2 { "CONNECT" } else { "GET" };
+            headers.insert(ALLOW, HeaderValue::from_static(allowed));
         }
         headers
     }

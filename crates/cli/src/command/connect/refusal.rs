@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use http::Response;
-use trunkline_net::Error;
 use trunkline_net::url::WsUrl;
+use trunkline_net::{DialCause, Error};
 
 use crate::exit::Failure;
 use crate::output;
@@ -14,23 +14,28 @@ const BODY_BYTES: usize = 1024;
 
 /// Names scheme and host alone: path and query may hold a ticket, and the user name a password.
 pub(super) fn failure(url: &WsUrl, error: Error) -> Failure {
-    let mut words = format!("cannot connect to {}://{}: {error}", url.scheme(), url.authority());
-    match error {
+    let why = output::for_terminal(&error.to_string());
+    let shown = match &error {
         Error::Request(_) | Error::Url(_) => return Failure::usage(error),
-        Error::Handshake(refused) => {
-            if let Some(response) = &refused.response {
-                words.push('\n');
-                words.push_str(&answer(response));
-            }
-        }
-        _ => {}
-    }
-    Failure::unclean(words)
+        Error::Handshake(refused) => refused.response.as_ref(),
+        Error::Redirect(refused) => Some(&refused.response),
+        Error::Dial(failed) => match &failed.cause {
+            DialCause::ProxyRefused(response) => Some(&**response),
+            // It names the host itself.
+            _ => return Failure::unclean(why),
+        },
+        _ => None,
+    };
+    let words = format!("cannot connect to {}://{}: {why}", url.scheme(), url.authority());
+    Failure::unclean(match shown {
+        Some(response) => format!("{words}\n{}", answer(response)),
+        None => words,
+    })
 }
 
 /// Status, headers and the start of the body, none of which can do anything to a terminal.
 fn answer(response: &Response<Vec<u8>>) -> String {
-    let mut shown = format!("HTTP/1.1 {}\n", response.status());
+    let mut shown = format!("{:?} {}\n", response.version(), response.status());
     for (name, value) in response.headers() {
         let value = String::from_utf8_lossy(value.as_bytes());
         // A `String` takes all that is written to it.

@@ -132,7 +132,7 @@ fn fragments_whose_lengths_add_up_past_the_largest_length_are_refused_at_the_hea
     let mut server = Bench::new(Role::Server, Limits { message: limit, ..Limits::default() });
     assert_eq!(server.receive(&masked(0x02, b"a")), []);
     let more = [&[0x00, 0xff][..], &largest.to_be_bytes(), &MASK].concat();
-    let expected = Violation::MessageTooBig { limit, got: largest + 1 };
+    let expected = Violation::MessageTooBig { limit: largest, got: largest + 1 };
     assert_eq!(violation(&server.receive(&more)), expected);
 }
 

@@ -1,0 +1,130 @@
+//! HTTP/1.1: the first head of a connection is read here, strictly and with one deadline.
+//!
+//! If it is for a door, the door has the bare stream, and no HTTP library ever held a buffer of it. Otherwise the stream
+//! goes to hyper with every byte that was read. An upgrade that comes later, on a connection that hyper keeps alive,
+//! ends at the same door: its stream is taken back from hyper.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::{Instant, timeout_at};
+use tower::ServiceExt;
+use trunkline_net::handshake::{Rejected, Rule, check_request};
+use trunkline_net::http1::{RequestHead, Rewind, read_request, refuse};
+use trunkline_net::{Error, Why};
+
+use super::{Remote, Site, refusal};
+use crate::App;
+use crate::door;
+use crate::http::{TRUNKLINE, VERSION};
+use crate::metrics::Reason;
+use crate::stream::Stream;
+
+/// Serves one connection to its end, or until a door has it. The first head has to be there by `deadline`.
+pub(super) async fn serve(
+    app: &Arc<App>,
+    site: &Site,
+    mut stream: Rewind<Stream>,
+    deadline: Instant,
+    remote: &Arc<Remote>,
+) {
+    let head = tokio::select! {
+        head = timeout_at(deadline, read_request(&mut stream, &app.socket_limits)) => head,
+        // Nobody is owed an answer who has not asked.
+        () = app.stop.stopping() => return,
+    };
+    let (unread, stream) = stream.into_parts();
+    match head.unwrap_or(Err(Error::TimedOut(Why::Handshake))) {
+        Ok(mut head) => {
+            // The head's reader takes more at once than was read before it: this is empty.
+            head.rest = [head.rest, unread].concat().into();
+            by_head(app, site, stream, head, remote).await;
+        }
+        Err(error) => refuse_head(app, stream, &error).await,
+    }
+}
+
+async fn by_head(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead, remote: &Arc<Remote>) {
+    if site.serves.doors && door::wants(&head.request) {
+        return door::over_stream(app, remote, stream, head).await;
+    }
+    match check_request(&head.request) {
+        Ok(()) => over_hyper(app, site, stream, head, remote).await,
+        Err(rejected) => refuse_head(app, stream, &rejected.into()).await,
+    }
+}
+
+/// Answers a head that could not be read.
+pub(super) async fn refuse_head(app: &App, mut stream: Stream, error: &Error) {
+    let (reason, mut response) = match error {
+        Error::Handshake(error) => {
+            let too_large = matches!(
+                error.rejected.rule(),
+                Rule::HeadTooLarge | Rule::StartLineTooLong | Rule::TooManyHeaders
+            );
+            let reason = if too_large { Reason::HeadTooLarge } else { Reason::HeadInvalid };
+            (reason, error.rejected.to_response())
+        }
+        Error::TimedOut(_) => (
+            Reason::HeadTooSlow,
+            refusal(StatusCode::REQUEST_TIMEOUT, "the request head did not arrive in time"),
+        ),
+        // The stream ended, as those of port checks and of browsers that connect ahead of need do.
+        _ => return,
+    };
+    app.metrics.rejected(reason);
+    response.headers_mut().insert(TRUNKLINE, VERSION);
+    let _ = refuse(&mut stream, &response).await;
+}
+
+/// Everything that is no door: hyper reads on, beginning with the head that was read already.
+async fn over_hyper(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead, remote: &Arc<Remote>) {
+    let service = service_fn(|request: http::Request<Incoming>| {
+        let (router, remote) = (site.router.clone(), remote.clone());
+        let checked = check_request(&request);
+        async move {
+            if let Err(rejected) = checked {
+                return Ok(broken_request(&rejected).map(Body::from));
+            }
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(remote);
+            let Ok(response) = router.oneshot(request).await;
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let limits = &app.config.limits;
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_headers(limits.head_headers)
+        .max_buf_size(limits.head.max(HYPER_BUFFER_MIN))
+        .serve_connection(TokioIo::new(Rewind::head(head, stream)), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = app.stop.stopping() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(address = ?remote.address, %error, "an HTTP connection ended with an error");
+    }
+}
+
+/// The answer to a request that two readers could understand in two ways, after which the connection ends.
+fn broken_request(rejected: &Rejected) -> Response<String> {
+    let mut response = rejected.to_response();
+    response.headers_mut().insert(TRUNKLINE, VERSION);
+    response
+}
+
+/// hyper panics below this.
+const HYPER_BUFFER_MIN: usize = 8 << 10;
