@@ -3,10 +3,10 @@
 MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit autobahn strict interop browser idle fuzz
+.PHONY: help run test lint unit autobahn autobahn-full strict interop proxy acme browser idle fuzz sanitize bench-deflate
 
 help: ## these lines
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## the server, with its demo page
 	cargo run --release -- serve
@@ -14,8 +14,8 @@ run: ## the server, with its demo page
 test: ## every check there is; installs what they need (compliance/suite --list)
 	@compliance/suite
 
-lint: ## formatting, clippy, documentation
-	@compliance/suite fmt clippy docs
+lint: ## formatting, clippy, features, documentation
+	@compliance/suite fmt clippy features docs
 
 unit: ## everything cargo tests: unit, property, tidy, doctests, broker suite
 	@compliance/suite unit
@@ -23,13 +23,22 @@ unit: ## everything cargo tests: unit, property, tidy, doctests, broker suite
 autobahn: ## the Autobahn suite in both roles; reports in compliance/out
 	@compliance/suite autobahn
 
+autobahn-full: ## all 517 cases of it, a quarter of an hour
+	@compliance/suite autobahn-full
+
 strict: ## what Autobahn does not check, on raw sockets
 	@compliance/suite strict
 
 interop: ## Python websockets and Node ws, both directions
 	@compliance/suite interop
 
-browser: ## the demo page in Chromium and Firefox
+proxy: ## `trunkline connect` through Squid and MicroSocks
+	@compliance/suite proxy
+
+acme: ## certificates from Pebble, an ACME server for tests
+	@compliance/suite acme
+
+browser: ## the demo page in Chromium and Firefox, over HTTP/1.1 and HTTP/2
 	@compliance/suite browser
 
 idle: ## memory of 10,000 idle connections
@@ -37,3 +46,9 @@ idle: ## memory of 10,000 idle connections
 
 fuzz: ## every fuzz target for MINUTES=10 each
 	@fuzz/run $(MINUTES)
+
+sanitize: ## AddressSanitizer and valgrind
+	@compliance/sanitize
+
+bench-deflate: ## backends of permessage-deflate, and its memory
+	@cargo run --release --manifest-path bench/deflate/Cargo.toml

@@ -7,14 +7,15 @@ import { Trunkline } from './lib/trunkline.mjs';
 import { echoTests } from './tests/echo.mjs';
 import { endingTests } from './tests/ending.mjs';
 import { homeTests } from './tests/home.mjs';
+import { http2Tests } from './tests/http2.mjs';
 import { lineTests } from './tests/line.mjs';
 import { pictureTests } from './tests/picture.mjs';
 import { positionTests } from './tests/position.mjs';
 import { talkTests } from './tests/talk.mjs';
 
 const SUITES = {
-  chromium: [positionTests, talkTests, lineTests, pictureTests, echoTests, endingTests, homeTests],
-  firefox: [positionTests, talkTests, lineTests, echoTests, endingTests],
+  chromium: [positionTests, talkTests, lineTests, pictureTests, echoTests, endingTests, http2Tests, homeTests],
+  firefox: [positionTests, talkTests, lineTests, echoTests, endingTests, http2Tests],
 };
 
 const chosen = process.argv.slice(2);

@@ -11,10 +11,17 @@ import sys
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 SIZES = [0, 1, 125, 126, 127, 65535, 65536, 1 << 20]
 CLOSES = [(1000, "done"), (3000, ""), (4999, "ünïcödé \U0001f9f6")]
 CLOSED = [(1001, "going"), (3001, ""), (4998, "z\u0301 中文")]
+
+# What the last offer asks for is the least of everything: no window outlives a message, and the windows are 512 bytes.
+DEFLATE_OFFERS = [{}, {"client_max_window_bits": True}, {"server_no_context_takeover": True, "client_no_context_takeover": True,
+                                                        "server_max_window_bits": 9, "client_max_window_bits": 9}]
+# Equal messages in a row, so that a window that is carried over is used; what does not compress; nothing; longer than any window.
+COMPRESSIBLE = ["", "x", *['{"user": "ünïcödé", "text": "hello hello hello"}'] * 3, bytes(range(256)) * 4, "to and fro " * 20000, b"\0" * (1 << 20)]
 
 
 async def server():
@@ -102,12 +109,21 @@ async def closed(url):
                 raise AssertionError("a message where a Close frame was due: %r" % message)
 
 
+async def deflate(url):
+    for offer in DEFLATE_OFFERS:
+        async with connect(url + "/", compression=None, extensions=[ClientPerMessageDeflateFactory(**offer)], max_size=2 << 20) as connection:
+            assert [extension.name for extension in connection.protocol.extensions] == ["permessage-deflate"]
+            for message in COMPRESSIBLE:
+                await connection.send(message)
+                assert await connection.recv() == message, (offer, len(message))
+
+
 async def subprotocol(url):
     async with connect(url + "/", subprotocols=["other", "interop"]) as connection:
         assert connection.subprotocol == "interop", connection.subprotocol
 
 
-SCENARIOS = {scenario.__name__: scenario for scenario in (sizes, fragments, ping, pinged, close, closed, subprotocol)}
+SCENARIOS = {scenario.__name__: scenario for scenario in (sizes, fragments, ping, pinged, close, closed, subprotocol, deflate)}
 
 if sys.argv[1] == "server":
     asyncio.run(server())

@@ -15,19 +15,34 @@ const CHROMIUM_FLAGS = [
 
 const LAUNCH = {
   // Puppeteer makes a new user data directory for each launch, and removes it.
-  chromium: ({ proxy }) => ({
+  chromium: ({ proxy, certificate, flags = [] }) => ({
     executablePath: process.env.CHROMIUM,
     headless: true,
-    args: proxy ? [...CHROMIUM_FLAGS, `--proxy-server=${proxy}`] : CHROMIUM_FLAGS,
+    args: [
+      ...CHROMIUM_FLAGS,
+      ...(proxy ? [`--proxy-server=${proxy}`] : []),
+      // One key is trusted, not every certificate that is no good.
+      ...(certificate ? [`--ignore-certificate-errors-spki-list=${certificate.spki}`] : []),
+      ...flags,
+    ],
   }),
-  firefox: () => ({ browser: 'firefox', executablePath: process.env.FIREFOX, headless: true }),
+  firefox: ({ certificate, preferences }) => ({
+    browser: 'firefox',
+    executablePath: process.env.FIREFOX,
+    headless: true,
+    acceptInsecureCerts: Boolean(certificate),
+    extraPrefsFirefox: preferences,
+  }),
 };
 
 export const NAMES = Object.keys(LAUNCH);
 
-/** `proxy` (Chromium only): where everything goes that is not for loopback. */
-export function launch(name, { proxy } = {}) {
-  return puppeteer.launch(LAUNCH[name]({ proxy }));
+/**
+ * `proxy` (Chromium only): where everything goes that is not for loopback. `certificate`: one to trust. `flags` (Chromium)
+ * and `preferences` (Firefox): whatever else.
+ */
+export function launch(name, options = {}) {
+  return puppeteer.launch(LAUNCH[name](options));
 }
 
 /** Ends a browser as a crash would: no page says goodbye. */

@@ -3,7 +3,9 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import http from 'node:http';
+import https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -13,19 +15,32 @@ export class Trunkline {
   #args;
   #child;
   #directory;
+  #certificate;
 
-  /** Starts `trunkline <verb> --listen 127.0.0.1:0` and waits until it says where it listens. */
-  static async start(verb) {
+  /**
+   * Starts `trunkline <verb> --listen 127.0.0.1:0` and waits until it says where it listens; with TLS if there is a
+   * `certificate`.
+   */
+  static async start(verb, { certificate } = {}) {
     const trunkline = new Trunkline();
     // A directory of its own, so that no trunkline.toml of the person who runs this has a say.
     trunkline.#directory = await mkdtemp(join(tmpdir(), 'trunkline-browser-'));
-    trunkline.#args = [verb, '--listen'];
+    trunkline.#certificate = certificate;
+    const tls = certificate ? ['--cert', certificate.cert, '--key', certificate.key] : [];
+    trunkline.#args = [verb, ...tls, '--listen'];
     trunkline.port = await trunkline.#spawn('127.0.0.1:0');
     return trunkline;
   }
 
   get url() {
-    return `http://127.0.0.1:${this.port}/`;
+    return this.#certificate ? `https://localhost:${this.port}/` : `http://127.0.0.1:${this.port}/`;
+  }
+
+  /** The series of one metric, by what is between the braces; '' for one without labels. */
+  async metric(name) {
+    const text = await get(`${this.url}metrics`, this.#certificate);
+    const series = text.split('\n').filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+    return new Map(series.map((line) => [/\{(.*)\}/.exec(line)?.[1] ?? '', Number(line.split(' ').at(-1))]));
   }
 
   /** Gone without a word, as a crash or the kernel's out-of-memory killer would have it. */
@@ -81,4 +96,16 @@ export class Trunkline {
     await exit;
     clearTimeout(late);
   }
+}
+
+/** A body, over a connection of its own. */
+async function get(url, certificate) {
+  const [client, options] = certificate ? [https, { ca: await readFile(certificate.cert) }] : [http, {}];
+  return new Promise((resolve, reject) => {
+    const request = client.get(url, { ...options, agent: false }, (response) => {
+      let body = '';
+      response.setEncoding('utf8').on('data', (chunk) => (body += chunk)).on('end', () => resolve(body)).on('error', reject);
+    });
+    request.on('error', reject);
+  });
 }
