@@ -8,6 +8,10 @@
 //! | --- | --- |
 //! | `client` | [`hub`]: a client of the Trunkline server that reconnects and recovers |
 //! | `server` | [`server`]: the Trunkline server, to embed it |
+//! | `tls` | TLS in both roles, `wss:` URLs; the binary chooses the cryptography |
+//! | `http2` | WebSockets in HTTP/2 connections (RFC 8441), both roles |
+//! | `proxy` | HTTP CONNECT and SOCKS5 proxies, those of the environment too |
+//! | `acme` | certificates by ACME |
 //!
 //! A server that echoes:
 //!
@@ -52,3 +56,8 @@ pub use trunkline_client as hub;
 /// The Trunkline server.
 #[cfg(feature = "server")]
 pub use trunkline_server as server;
+
+/// What the README shows has to compile.
+#[cfg(all(doctest, feature = "http2", feature = "proxy", feature = "tls"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
