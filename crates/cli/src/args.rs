@@ -168,7 +168,7 @@ pub(crate) struct Way {
     #[arg(long, conflicts_with = "proxy")]
     pub(crate) no_proxy: bool,
 
-    /// PEM file with the certificate authorities to trust, in place of the system's
+    /// PEM file with the certificate authorities to trust, in place of the system's; for an https:// proxy too
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
 }
@@ -285,7 +285,7 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
 
-    /// PEM file with a certificate to show who asks for one, and the chain behind it
+    /// PEM file with a certificate to show to a server that asks for one, and the chain behind it. A proxy never sees it
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
 

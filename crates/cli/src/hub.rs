@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 use trunkline_client::dialect::{Code, Reconnect};
-use trunkline_client::{Client, ConnectionEvent, Error};
+use trunkline_client::{Builder, Client, ConnectionEvent, Error};
 
 use crate::api::{Api, TicketRequest};
 use crate::args;
@@ -25,9 +25,14 @@ impl Hub {
     /// Connects with a ticket, with tickets minted as needed, or as nobody in particular.
     pub(crate) async fn connect(args: args::Hub) -> Result<Self, Failure> {
         let url = url::websocket(&args.url).map_err(|why| Failure::usage(format_args!("--url: {why}")))?;
+        if url.userinfo().is_some() {
+            let why = "--url: the URL has a user name, which says nothing to the hub; give --ticket, or --user and the \
+                       API key";
+            return Err(Failure::usage(why));
+        }
         let ticket_alone = args.ticket.is_some();
         let anonymous = !ticket_alone && args.user.is_none();
-        let mut builder = Client::builder(url.to_string())
+        let mut builder = Builder::at(url)
             .software(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
             .connector(way::connector(&args.api.way)?);
         if let Some(ticket) = args.ticket {

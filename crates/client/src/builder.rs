@@ -7,16 +7,19 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use trunkline_dialect::Secret;
 use trunkline_dialect::command::ClientInfo;
 use trunkline_net::Connector;
+use trunkline_net::url::{UrlError, WsUrl};
 
 use crate::credential::{Credentials, TicketSource, ticket_source};
 use crate::dial::Dial;
+use crate::error::Misuse;
 use crate::{Client, Error, Limits, task};
 
-/// How to connect: made by [`Client::builder`].
+/// How to connect: made by [`Client::builder`], or by [`Builder::at`].
 #[derive(Clone)]
 #[must_use = "nothing happens before connect()"]
 pub struct Builder {
-    url: String,
+    /// What is wrong with it is told when connecting, so that building stays a chain.
+    url: Result<WsUrl, UrlError>,
     ticket: Option<Secret>,
     source: Option<TicketSource>,
     headers: Vec<(String, String)>,
@@ -26,7 +29,16 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub(crate) fn new(url: String) -> Self {
+    pub(crate) fn new(url: &str) -> Self {
+        Self::of(WsUrl::parse(url))
+    }
+
+    /// A client of the hub at a URL that was parsed already: as browsers do it, perhaps, who take more than RFC 6455 does.
+    pub fn at(url: WsUrl) -> Self {
+        Self::of(Ok(url))
+    }
+
+    fn of(url: Result<WsUrl, UrlError>) -> Self {
         Self {
             url,
             ticket: None,
@@ -68,7 +80,9 @@ impl Builder {
     }
 
     /// A header of every opening handshake. `X-Auth-Token`, and `Authorization` with `Bearer`, are credentials: they go
-    /// with the first handshake, and again only when the session is no longer taken.
+    /// with the first handshake, and again only when the session is no longer taken. `Cookie` and any other
+    /// `Authorization` stay with the URL's scheme, host and port, should the hub name another for the next connection;
+    /// whatever else is a secret belongs into [`Connector::secret_header`], which does the same.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
@@ -109,7 +123,7 @@ impl Builder {
     /// Dropped before it is done, the attempt ends. A ticket may be spent then.
     pub async fn connect(self) -> Result<Client, Error> {
         let Self { url, ticket, source, headers, software, connector, limits } = self;
-        let dial = Dial::new(url, headers, connector, &limits)?;
+        let dial = Dial::new(url.map_err(Misuse::Url)?, headers, connector, &limits)?;
         let credentials = Credentials::new(ticket, source, dial.in_handshake());
         let (requests, requests_of_users) = mpsc::channel(limits.requests.max(1));
         let (stop, stopped) = watch::channel(false);

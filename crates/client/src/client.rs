@@ -32,7 +32,7 @@ pub struct Client {
 impl Client {
     /// A client of the hub at a `ws:` URL.
     pub fn builder(url: impl Into<String>) -> Builder {
-        Builder::new(url.into())
+        Builder::new(&url.into())
     }
 
     pub(crate) fn new(

@@ -12,11 +12,11 @@ use crate::limits::Limits;
 #[derive(Debug)]
 pub(crate) struct Dial {
     /// As it was given.
-    url: String,
+    url: WsUrl,
     /// Without a ticket in its query.
-    url_alone: String,
+    url_alone: WsUrl,
     /// Where the hub has sent us for the next attempt.
-    elsewhere: Option<String>,
+    elsewhere: Option<WsUrl>,
     /// Without the header that is a credential.
     connector: Connector,
     credential: Option<(String, String)>,
@@ -24,12 +24,11 @@ pub(crate) struct Dial {
 
 impl Dial {
     pub(crate) fn new(
-        url: String,
+        url: WsUrl,
         headers: Vec<(String, String)>,
         connector: Connector,
         limits: &Limits,
     ) -> Result<Self, Misuse> {
-        WsUrl::parse(&url).map_err(Misuse::Url)?;
         if let Some((name, _)) = headers.iter().find(|(name, value)| !is_header(name, value)) {
             return Err(Misuse::Header(name.clone()));
         }
@@ -41,10 +40,10 @@ impl Dial {
             plain.iter().fold(connector, |connector, (name, value)| connector.header(name, value));
         let mut credentials = credentials.into_iter();
         let credential = credentials.next();
-        if credentials.next().is_some() || credential.is_some() && without_ticket(&url) != url {
+        let url_alone = without_ticket(&url);
+        if credentials.next().is_some() || credential.is_some() && url_alone != url {
             return Err(Misuse::TwoCredentials);
         }
-        let url_alone = without_ticket(&url);
         Ok(Self { url, url_alone, elsewhere: None, connector, credential })
     }
 
@@ -57,26 +56,36 @@ impl Dial {
         }
     }
 
-    /// The hub names another URL for the next attempt. It must be as safe as ours: a session goes there.
+    /// The hub names another URL for the next attempt. It must be as safe as ours: a session goes there. The
+    /// application's secrets go along to the same scheme, host and port, and nowhere else.
     pub(crate) fn go(&mut self, elsewhere: Option<String>) {
-        let secure = |url: &str| WsUrl::parse(url).map(|url| url.is_secure());
-        self.elsewhere = elsewhere.filter(|there| match (secure(&self.url), secure(there)) {
-            (Ok(ours), Ok(theirs)) => theirs || !ours,
-            _ => false,
-        });
+        let there = elsewhere.and_then(|url| WsUrl::parse(&url).ok());
+        self.elsewhere = there.filter(|there| there.is_secure() || !self.url.is_secure());
     }
 
     /// One opening handshake. Another URL that the hub named is tried once.
     pub(crate) async fn connect(&mut self, plan: Plan) -> Result<WebSocket<Dialled>, trunkline_net::Error> {
         if plan != Plan::Handshake {
-            let url = self.elsewhere.take().unwrap_or_else(|| self.url_alone.clone());
-            return self.connector.connect(&url).await;
+            return match self.elsewhere.take() {
+                // The application has told its secrets for the host that it named.
+                Some(there) if origin(&there) != origin(&self.url) => {
+                    self.connector.clone().without_secrets().connect_to(there).await
+                }
+                Some(there) => self.connector.connect_to(there).await,
+                None => self.connector.connect_to(self.url_alone.clone()).await,
+            };
         }
+        let url = self.url.clone();
         match &self.credential {
-            Some((name, value)) => self.connector.clone().secret_header(name, value).connect(&self.url).await,
-            None => self.connector.connect(&self.url).await,
+            Some((name, value)) => self.connector.clone().secret_header(name, value).connect_to(url).await,
+            None => self.connector.connect_to(url).await,
         }
     }
+}
+
+/// Scheme, host and port (RFC 6454 section 4).
+fn origin(url: &WsUrl) -> (&str, &str, u16) {
+    (url.scheme(), url.host(), url.port())
 }
 
 fn is_header(name: &str, value: &str) -> bool {
@@ -96,14 +105,18 @@ fn is_credential(name: &str, value: &str) -> InHandshake {
 }
 
 /// The URL without `ticket` in its query: it is good once, and does not belong into the next request.
-fn without_ticket(url: &str) -> String {
-    let Some((before, query)) = url.split_once('?') else { return url.to_owned() };
+fn without_ticket(url: &WsUrl) -> WsUrl {
+    let text = url.to_string();
     let is_ticket = |pair: &&str| pair.split('=').next() == Some("ticket");
-    let kept: Vec<_> = query.split('&').filter(|pair| !is_ticket(pair)).collect();
-    match kept.join("&") {
-        kept if kept.is_empty() && !query.is_empty() => before.to_owned(),
-        kept => format!("{before}?{kept}"),
+    let Some((before, query)) = text.split_once('?') else { return url.clone() };
+    if !query.split('&').any(|pair| is_ticket(&pair)) {
+        return url.clone();
     }
+    let kept: Vec<_> = query.split('&').filter(|pair| !is_ticket(pair)).collect();
+    let alone = if kept.is_empty() { before.to_owned() } else { format!("{before}?{}", kept.join("&")) };
+    // By whichever of the two grammars it was one.
+    let alone = WsUrl::parse(&alone).or_else(|_| WsUrl::parse_whatwg(&alone, None));
+    alone.expect("a URL with less of a query is one").with_userinfo_of(Some(url))
 }
 
 #[cfg(test)]
@@ -112,7 +125,8 @@ mod tests {
 
     fn dial(url: &str, headers: &[(&str, &str)]) -> Result<Dial, Misuse> {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Dial::new(url.to_owned(), headers, Connector::default(), &Limits::default())
+        let url = WsUrl::parse(url).map_err(Misuse::Url)?;
+        Dial::new(url, headers, Connector::default(), &Limits::default())
     }
 
     #[test]
@@ -123,8 +137,13 @@ mod tests {
             ("ws://h/connect?ticket=a", "ws://h/connect"),
             ("ws://h/connect?a=1&ticket=b&c=2", "ws://h/connect?a=1&c=2"),
             ("ws://h/connect?tickets=1", "ws://h/connect?tickets=1"),
+            ("ws://h/connect?&ticket=a", "ws://h/connect"),
+            ("ws://h/connect?[|]&ticket=a", "ws://h/connect?[|]"),
+            ("ws://zoe:pass@h/connect?ticket=a&b", "ws://h/connect?b"),
         ] {
-            assert_eq!(without_ticket(url), alone);
+            let url = WsUrl::parse_whatwg(url, None).expect("a URL");
+            let found = without_ticket(&url);
+            assert_eq!((found.to_string().as_str(), found.userinfo()), (alone, url.userinfo()));
         }
     }
 
@@ -147,7 +166,7 @@ mod tests {
         let go = |from: &str, to: &str| {
             let mut dial = dial(from, &[]).ok()?;
             dial.go(Some(to.to_owned()));
-            dial.elsewhere
+            dial.elsewhere.map(|url| url.to_string())
         };
         assert_eq!(go("ws://a/", "ws://b/").as_deref(), Some("ws://b/"));
         assert_eq!(go("ws://a/", "wss://b/").as_deref(), Some("wss://b/"));

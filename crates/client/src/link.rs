@@ -8,6 +8,7 @@ use trunkline_net::{CloseCode, Dialled, Message, Receiver, Sender, Utf8Bytes, We
 
 use crate::event::{BROKEN, Ending};
 use crate::pace::{self, Allowance};
+use crate::session::Transmit;
 
 /// How long our goodbye may take, beyond what the connection itself allows (10 s): the network may be gone.
 const GOODBYE: Duration = Duration::from_secs(10);
@@ -97,7 +98,7 @@ pub(crate) struct Link {
     sender: Sender,
     receiver: Receiver<Dialled>,
     /// Taken out of the session, and not yet taken by the connection.
-    outgoing: Option<Utf8Bytes>,
+    outgoing: Option<Outgoing>,
     allowance: Allowance,
     /// The connection takes nothing more; it will say why.
     deaf: bool,
@@ -107,6 +108,21 @@ pub(crate) struct Link {
     /// The hub's last word.
     last_word: Option<Disconnect>,
     pub(crate) connected_at: Option<Instant>,
+}
+
+/// A message on its way into the connection.
+#[derive(Clone, Default)]
+struct Outgoing {
+    text: Utf8Bytes,
+    secret: bool,
+}
+
+/// Credentials go uncompressed, whatever the connection agreed on: what compresses beside them tells of them.
+async fn send(sender: &Sender, message: Outgoing) -> Result<(), trunkline_net::Ended> {
+    match message.secret {
+        true => sender.send_uncompressed(message.text).await,
+        false => sender.send(message.text).await,
+    }
 }
 
 /// What happened on a link.
@@ -139,9 +155,9 @@ impl Link {
     }
 
     /// Takes a message for sending; to be called when it [wants](Self::wants_message) one.
-    pub(crate) fn load(&mut self, message: String) {
+    pub(crate) fn load(&mut self, message: Transmit) {
         self.allowance.take(Instant::now());
-        self.outgoing = Some(message.into());
+        self.outgoing = Some(Outgoing { text: message.text.into(), secret: message.secret });
     }
 
     /// Whether new commands may begin.
@@ -193,7 +209,7 @@ impl Link {
                 Some(Err(error)) => Incident::Ended(self.ended(Some(error))),
                 None => Incident::Ended(self.ended(None)),
             },
-            sent = self.sender.send(self.outgoing.clone().unwrap_or_default()), if sending => {
+            sent = send(&self.sender, self.outgoing.clone().unwrap_or_default()), if sending => {
                 match sent {
                     Ok(()) => self.outgoing = None,
                     Err(trunkline_net::Ended) => self.deaf = true,

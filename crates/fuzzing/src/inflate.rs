@@ -193,7 +193,7 @@ fn answered(config: &DeflateConfig, offer: &[u8]) -> Option<(Params, String)> {
     let policy = AcceptPolicy { extensions: vec![Arc::new(config.clone())], ..AcceptPolicy::default() };
     let accepted = handshake::accept(&request, &policy).ok()?;
     let answer = accepted.response().headers().get("sec-websocket-extensions");
-    let agreed = config.agreed(accepted.extensions());
+    let agreed = config.agreed(accepted.extensions(), true);
     assert_eq!(answer.is_some(), agreed.is_some());
     Some((agreed?.params, answer?.to_str().expect("tokens").to_owned()))
 }
@@ -212,7 +212,7 @@ fn confirmed(config: &DeflateConfig, answer: &[u8]) -> Option<Params> {
         .body(())
         .ok()?;
     let established = attempt.verify(&response).ok()?;
-    let agreed = config.agreed(established.extensions());
+    let agreed = config.agreed(established.extensions(), false);
     assert_eq!(agreed.is_some(), !established.extensions().is_empty());
     Some(agreed?.params)
 }

@@ -63,7 +63,7 @@ async fn serve_stream(connect: Connect) -> Outcome {
             let stream = connect.accept(&accepted)?;
             let setup = Setup {
                 limits: Arc::new(limits_of(&path)),
-                deflate: deflate.agreed(accepted.extensions()),
+                deflate: deflate.agreed(accepted.extensions(), true),
                 ..Setup::default()
             };
             let socket = WebSocket::from_upgraded(stream, Bytes::new(), Role::Server, setup);

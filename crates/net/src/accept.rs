@@ -131,7 +131,7 @@ impl Acceptor {
         let setup = Setup {
             limits: Arc::clone(&self.limits),
             leniency: self.policy.leniency,
-            deflate: self.deflate.as_ref().and_then(|config| config.agreed(accepted.extensions())),
+            deflate: self.deflate.as_ref().and_then(|config| config.agreed(accepted.extensions(), true)),
             ..Setup::default()
         };
         let socket = WebSocket::from_upgraded(stream, rest, Role::Server, setup);

@@ -20,7 +20,7 @@ use rand::RngExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use trunkline_websocket::deflate::DeflateConfig;
 use trunkline_websocket::handshake::http1::{self, HeadLimits, ResponseReader};
-use trunkline_websocket::handshake::{self, Attempt, ConnectOptions, Established, Extension, Rejected};
+use trunkline_websocket::handshake::{self, Attempt, ConnectOptions, Established, Extension};
 use trunkline_websocket::url::WsUrl;
 use trunkline_websocket::{Leniency, Limits, Role, Setup};
 
@@ -123,6 +123,14 @@ impl Connector {
         self.with_header(name, value, true)
     }
 
+    /// Without what must not go to just anybody: every [`secret_header`](Self::secret_header) and what is taken for one
+    /// there, and the user name of a URL. For a URL that somebody else has named.
+    #[must_use]
+    pub fn without_secrets(mut self) -> Self {
+        redirect::strip(&mut self.options);
+        self
+    }
+
     /// With an `Origin`, as a page has one.
     #[must_use]
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
@@ -208,14 +216,28 @@ impl Connector {
     ///
     /// Dropped, the attempt is abandoned and its socket closed.
     pub async fn connect(&self, url: &str) -> Result<WebSocket<Dialled>, Error> {
-        let mut hop = self.first_hop(url)?;
+        self.connect_to(WsUrl::parse(url)?).await
+    }
+
+    /// As [`connect`](Self::connect), to a URL that was parsed already: by [`WsUrl::parse_whatwg`], perhaps, which takes
+    /// more than RFC 6455 does.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_to(&self, url: WsUrl) -> Result<WebSocket<Dialled>, Error> {
+        let mut hop = self.first_hop_to(url)?.with_redirects(self.redirects);
         // What cannot be asked is told before anything is dialled.
         self.attempt(&hop)?;
         let watch = self.watch();
         loop {
             match self.connect_once(&hop, &watch).await {
                 Err(Error::Handshake(refused)) if self.redirects > 0 => {
-                    hop = hop.follow(*refused, self.redirects)?;
+                    hop = hop.follow(*refused)?;
                     tracing::debug!(host = hop.url.host(), "redirected");
                 }
                 result => return result,
@@ -289,12 +311,16 @@ impl Connector {
 
     /// The first request for a WebSocket at `url`.
     fn first_hop(&self, url: &str) -> Result<Hop, Error> {
+        self.first_hop_to(WsUrl::parse(url)?)
+    }
+
+    fn first_hop_to(&self, url: WsUrl) -> Result<Hop, Error> {
         if let Some(why) = &self.unfit {
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why.clone()).into());
         }
         let mut options = self.options.clone();
         options.extensions.extend(self.deflate.clone().map(|config| config as Arc<dyn Extension>));
-        Ok(Hop::first(WsUrl::parse(url)?, options))
+        Ok(Hop::first(url, options))
     }
 
     fn attempt(&self, hop: &Hop) -> Result<Attempt, Error> {
@@ -340,7 +366,14 @@ impl Connector {
         let (response, rest) = answer.map_err(|error| in_handshake(error, way))?;
         match attempt.verify(&response) {
             Ok(established) => Ok(self.socket(stream, rest, &established)),
-            Err(rejected) => Err(refused(stream, rejected, response, &rest).await),
+            Err(rejected) => {
+                let response = if hop.follows(&response) {
+                    response.map(|()| Vec::new())
+                } else {
+                    refusal::with_body(stream, response, &rest, watch).await
+                };
+                Err(Error::Handshake(Box::new(HandshakeError { rejected, response: Some(response) })))
+            }
         }
     }
 
@@ -351,7 +384,7 @@ impl Connector {
         let setup = Setup {
             limits: Arc::clone(&self.limits),
             leniency: self.options.leniency,
-            deflate: self.deflate.as_ref().and_then(|config| config.agreed(established.extensions())),
+            deflate: self.deflate.as_ref().and_then(|config| config.agreed(established.extensions(), false)),
             ..Setup::default()
         };
         let socket = WebSocket::from_upgraded(stream, rest, Role::Client(random_mask), setup);
@@ -385,14 +418,4 @@ fn in_handshake(error: Error, way: &Way) -> Error {
         Error::Io(error) => way.failed(Phase::Handshake, error.into()).into(),
         error => error,
     }
-}
-
-async fn refused<S: AsyncRead + Unpin>(
-    stream: S,
-    rejected: Rejected,
-    response: http::Response<()>,
-    rest: &[u8],
-) -> Error {
-    let response = Some(refusal::with_body(stream, response, rest).await);
-    Error::Handshake(Box::new(HandshakeError { rejected, response }))
 }

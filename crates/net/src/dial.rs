@@ -54,6 +54,8 @@ pub(crate) struct Dialler {
     pub(crate) timeouts: Timeouts,
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) tls: Tls,
+    /// For an `https:` proxy: the same roots, and no word of who we are.
+    pub(crate) tls_to_proxy: Tls,
     /// Which proxy to use where; `None` never uses one.
     pub(crate) via: Option<Arc<dyn Via>>,
     pub(crate) one_at_a_time: bool,
@@ -91,7 +93,8 @@ impl Default for Dialler {
         Self {
             timeouts: Timeouts::default(),
             resolver: Arc::new(resolve::System),
-            tls: Tls::default(),
+            tls: Default::default(),
+            tls_to_proxy: Default::default(),
             via: None,
             one_at_a_time: false,
         }

@@ -6,7 +6,11 @@ use trunkline_websocket::handshake::Rejected;
 use trunkline_websocket::{Cause, Closed, Misuse, Violation, Why};
 
 use crate::connect::RedirectError;
+#[cfg(feature = "http2")]
+use crate::dial::DialCause;
 use crate::dial::DialError;
+#[cfg(feature = "http2")]
+use crate::http2::Http2Error;
 
 /// Why a call on a connection, or on the way to one, ended without its result.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +25,7 @@ pub enum Error {
     /// An HTTP/2 connection came to nothing, or to its end.
     #[cfg(feature = "http2")]
     #[error(transparent)]
-    Http2(#[from] Box<crate::http2::Http2Error>),
+    Http2(#[from] Box<Http2Error>),
     /// The server redirects, and not to where we may go.
     #[error(transparent)]
     Redirect(#[from] Box<RedirectError>),
@@ -76,6 +80,10 @@ impl Error {
     pub fn is_timeout(&self) -> bool {
         match self {
             Self::TimedOut(_) => true,
+            #[cfg(feature = "http2")]
+            Self::Http2(error) => error.is_timeout(),
+            #[cfg(feature = "http2")]
+            Self::Dial(error) if is_timeout_of_http2(&error.cause) => true,
             Self::Dial(error) => error.is_timeout(),
             _ => false,
         }
@@ -88,6 +96,34 @@ impl Error {
             Cause::StreamEnded => Some(failed.map_or_else(|| Self::Closed(closed.clone()), Self::Io)),
             Cause::Violation(violation) => Some(Self::Violation(violation)),
             Cause::TimedOut(why, _) => Some(Self::TimedOut(why)),
+        }
+    }
+}
+
+#[cfg(feature = "http2")]
+fn is_timeout_of_http2(cause: &DialCause) -> bool {
+    match cause {
+        DialCause::Http2(cause) => cause.downcast_ref().is_some_and(Http2Error::is_timeout),
+        _ => false,
+    }
+}
+
+#[cfg(all(test, feature = "http2"))]
+mod tests {
+    use super::*;
+    use crate::dial::{Phase, Way};
+
+    #[test]
+    fn a_limit_of_time_that_http2_has_passed_is_one_wherever_the_error_is_told() {
+        let way = Way { to: "example.com:443".into(), proxy: None };
+        let on_the_way = |error| Error::from(way.failed(Phase::Handshake, DialCause::Http2(Box::new(error))));
+        for (of, expected) in [
+            (Http2Error::TimedOut as fn(_) -> _, true),
+            (|what| Http2Error::Io(io::Error::other(what)), false),
+            (|_| Http2Error::Closing, false),
+        ] {
+            assert_eq!(Error::from(of("the answer")).is_timeout(), expected);
+            assert_eq!(on_the_way(of("the answer")).is_timeout(), expected);
         }
     }
 }

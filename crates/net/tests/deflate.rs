@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use common::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -175,4 +178,51 @@ async fn a_bomb_ends_its_connection_with_1009_and_not_the_process() {
     let error = ended.0.expect("told").expect_err("too big");
     assert!(matches!(error, Error::Violation(Violation::MessageTooBig { limit: 1_048_576, got: 1_048_577 })));
     assert_eq!(ended.1[2..], [0x03, 0xf1]);
+}
+
+/// A read of 64 KiB can hold dozens of them, each a mebibyte: they are not all inflated before anybody else has a turn.
+#[tokio::test]
+async fn messages_that_inflate_a_thousandfold_take_turns_with_other_tasks() {
+    const MESSAGES: usize = 40;
+    let (mut server, mut client) = both(1 << 20, &Limits::default(), false);
+    for _ in 0..MESSAGES {
+        client.send(vec![0; 1 << 20]).await.expect("it takes a kilobyte of the pipe");
+    }
+    let receiving = tokio::spawn(async move {
+        for _ in 0..MESSAGES {
+            assert_eq!(server.recv().await.expect("one more").expect("a good one").len(), 1 << 20);
+        }
+    });
+    let turns = Arc::new(AtomicUsize::new(0));
+    // Ready at any time; tokio's own `yield_now` would wait for more than one turn.
+    let counting = tokio::spawn({
+        let turns = turns.clone();
+        std::future::poll_fn(move |cx| {
+            turns.fetch_add(1, Ordering::Relaxed);
+            cx.waker().wake_by_ref();
+            std::task::Poll::<()>::Pending
+        })
+    });
+    receiving.await.expect("all came");
+    counting.abort();
+    let turns = turns.load(Ordering::Relaxed);
+    assert!(turns >= MESSAGES / 2, "{turns} turns for another task beside {MESSAGES} messages");
+}
+
+#[tokio::test]
+async fn what_arrives_while_we_close_is_not_inflated() {
+    let (mut server, mut client) = both(1 << 20, &Limits::default(), false);
+    for _ in 0..40 {
+        client.send(vec![0; 1 << 20]).await.expect("it takes a kilobyte of the pipe");
+    }
+    let closing = tokio::spawn(async move {
+        let closed =
+            server.close(trunkline_net::CloseCode::POLICY, "enough").await.expect("a reason that fits");
+        (closed, server.counters().received)
+    });
+    assert!(client.recv().await.is_none());
+    let (closed, received) = closing.await.expect("no panic");
+    assert!(closed.is_clean(), "{closed}");
+    assert!(received.inflated_bytes < 2 << 20, "{received:?}");
+    assert!(received.wire_bytes > 40_000, "{received:?}");
 }

@@ -13,6 +13,7 @@ use http::Version;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use trunkline_net::url::WsUrl;
 use trunkline_net::{Acceptor, Connector, DeflateConfig, DialCause, Error, Message, Phase, accept};
 
 #[tokio::test]
@@ -292,4 +293,34 @@ async fn a_refusal_shows_status_headers_and_the_start_of_the_body() {
     let response = error.response.expect("an answer came");
     assert_eq!((response.status().as_u16(), response.headers()["retry-after"].as_bytes()), (503, &b"7"[..]));
     assert_eq!(response.body().len(), 4096);
+}
+
+#[tokio::test]
+async fn a_url_that_browsers_take_is_asked_for_as_it_stands() {
+    let (server, heads) = answers("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n").await;
+    let text = format!("ws://zoe:secret@{server}/?a=[1]|b");
+    assert!(matches!(trunkline_net::connect(&text).await, Err(Error::Url(_))), "RFC 6455 has no such URL");
+    let url = WsUrl::parse_whatwg(&text, None).expect("the WHATWG has");
+    let connector = Connector::default().authorization_from_url(true);
+    assert!(matches!(connector.connect_to(url).await, Err(Error::Handshake(_))));
+    let head = heads.all().remove(0);
+    assert!(head.starts_with("GET /?a=[1]|b HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains(": Basic em9lOnNlY3JldA==\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn without_secrets_nothing_says_who_asks() {
+    let (server, heads) = answers("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n").await;
+    let connector = Connector::default()
+        .authorization_from_url(true)
+        .header("Cookie", "id=hunter2")
+        .secret_header("X-Api-Key", "hunter2")
+        .header("X-Plain", "1");
+    let refused = connector.without_secrets().connect(&format!("ws://zoe:hunter2@{server}/")).await;
+    assert!(matches!(refused, Err(Error::Handshake(_))));
+    let head = heads.all().remove(0).to_lowercase();
+    assert!(head.contains("\r\nx-plain: 1\r\n"), "{head}");
+    for name in ["authorization", "cookie", "x-api-key", "hunter2"] {
+        assert!(!head.contains(name), "{name} in\n{head}");
+    }
 }

@@ -164,6 +164,35 @@ async fn many_websockets_share_one_connection_with_the_connectors_options() {
 }
 
 #[tokio::test]
+async fn a_stream_that_fails_before_its_answer_fails_the_handshake() {
+    for is_reset in [true, false] {
+        let address = serve(move |stream| async move {
+            let mut connection = h2::server::Builder::new()
+                .enable_connect_protocol()
+                .handshake::<_, bytes::Bytes>(stream)
+                .await
+                .expect("HTTP/2");
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                if !is_reset {
+                    return;
+                }
+                respond.send_reset(h2::Reason::INTERNAL_ERROR);
+            }
+        })
+        .await;
+        let connector = Connector::default().http2(Http2::PriorKnowledge);
+        let error = connector.connect(&format!("ws://{address}/")).await.expect_err("failed");
+        let error = dial_error(&error);
+        assert_eq!((error.phase, &*error.to), (Phase::Handshake, &*address.to_string()));
+        let DialCause::Http2(cause) = &error.cause else { panic!("{error}") };
+        let cause = cause.downcast_ref().expect("an error of HTTP/2");
+        let internal = u32::from(h2::Reason::INTERNAL_ERROR);
+        let told = matches!(cause, Http2Error::Failed { code, remote: true } if *code == internal);
+        assert_eq!(told, is_reset, "{cause}");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_over_http2_is_a_refusal_like_any_other() {
     let address = serve(|stream| async {
         let mut connection = h2::server::Builder::new()

@@ -147,6 +147,18 @@ async fn an_answer_that_is_malformed_or_chooses_what_was_not_offered_is_refused(
     verdict(&[(":status", "200"), ("sec-websocket-accept", "whatever")], &[]).await.expect("not looked at");
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_answer_that_brought_the_settings_is_not_taken_for_one_to_the_first_keepalive() {
+    let (session, mut raw) = session(&OFFER).await;
+    let session = session.expect("offered");
+    raw.settle().await;
+    assert!(session.has_room());
+    let limits = Http2Limits::default();
+    let silence = limits.ping_interval.expect("asked") + limits.ping_timeout;
+    tokio::time::sleep(silence + std::time::Duration::from_secs(1)).await;
+    assert!(!session.has_room(), "a server that says nothing any more counts as dead");
+}
+
 #[tokio::test]
 async fn a_refused_stream_and_a_connection_that_ends_are_told_apart() {
     let (asking, mut raw, stream) = asked().await;

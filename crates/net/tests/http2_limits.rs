@@ -150,6 +150,50 @@ async fn a_ping_that_is_answered_in_time_keeps_the_connection_and_one_that_is_no
     assert!(matches!(driven.ended().await, Err(Http2Error::TimedOut(_))));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_ping_whose_answer_is_behind_other_bytes_has_its_time_anew_as_long_as_these_arrive() {
+    let limits = Http2Limits { idle_timeout: None, ..Http2Limits::default() };
+    let (driven, theirs) = serve(limits.clone());
+    let mut raw = Raw::client(theirs, &[]).await;
+    let ping = raw.next_of(&[PING]).await;
+    for byte in frame(UNKNOWN, 0, 0, b"slow") {
+        tokio::time::sleep(limits.ping_timeout - Duration::from_secs(1)).await;
+        raw.send(&[byte]).await;
+    }
+    raw.send(&frame(PING, ACK, 0, &ping.payload)).await;
+    raw.next_of(&[PING]).await;
+    raw.send(b"\0").await;
+    tokio::time::sleep(limits.ping_timeout + Duration::from_secs(1)).await;
+    assert!(matches!(driven.ended().await, Err(Http2Error::TimedOut(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remote_that_reads_slowly_is_not_dead_and_one_that_takes_nothing_is() {
+    let limits = Http2Limits { idle_timeout: None, ..Http2Limits::default() };
+    let (mut driven, theirs) = serve(limits.clone());
+    let mut raw = Raw::client(theirs, &[(INITIAL_WINDOW_SIZE, 1 << 30)]).await;
+    raw.send(&window_update(0, 1 << 30)).await;
+    raw.open(1).await;
+    let mut stream = driven.stream().await;
+    let writing = tokio::spawn(async move { while stream.write_all(&[7; 10_000]).await.is_ok() {} });
+    let almost = limits.ping_timeout - Duration::from_secs(1);
+    let mut read = 0;
+    let ping = loop {
+        tokio::time::sleep(almost).await;
+        match raw.next_of(&[DATA, PING]).await {
+            ping if ping.kind == PING => break ping,
+            data => read += data.payload.len(),
+        }
+    };
+    assert!(read > 64 << 10, "the PING was behind {read} bytes");
+    raw.send(&frame(PING, ACK, 0, &ping.payload)).await;
+    raw.settle().await;
+    assert!(!writing.is_finished());
+    tokio::time::sleep(limits.ping_interval.expect("asked") + 2 * limits.ping_timeout).await;
+    assert!(matches!(driven.ended().await, Err(Http2Error::TimedOut(_))));
+    timeout(HANG, writing).await.expect("in time").expect("no panic");
+}
+
 #[tokio::test]
 async fn the_preface_tells_http2_from_http1_at_its_first_byte_that_differs_and_no_byte_is_lost() {
     let limits = Limits::default();

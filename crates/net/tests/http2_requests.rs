@@ -144,6 +144,18 @@ async fn an_answer_to_head_has_no_body() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_refused_gets_no_body_either() {
+    let (_driven, theirs) = serve(Http2Limits::default());
+    let mut raw = Raw::client(theirs, &[]).await;
+    raw.send(&request(1, "HEAD", END_STREAM)).await;
+    let head = raw.next_of(&[HEADERS]).await;
+    assert_eq!((head.status(), head.flags), (404, END_HEADERS | END_STREAM));
+    raw.send(&request(3, "GET", END_STREAM)).await;
+    let body = raw.next_of(&[DATA]).await;
+    assert_eq!((body.stream, &*body.payload), (3, &b"nothing here\n"[..]));
+}
+
+#[tokio::test]
 async fn a_request_body_and_its_trailers_arrive_and_an_answer_may_have_trailers_too() {
     let (mut told, theirs) = answering(Http2Limits::default(), |request| async move {
         let mut body = request.into_body();

@@ -79,6 +79,14 @@ async fn a_refusal_shows_status_headers_and_the_start_of_the_body() {
 }
 
 #[tokio::test]
+async fn of_a_refusal_in_chunks_the_contents_are_shown() {
+    let answer = "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nno wa\r\n1\r\ny\r\n0\r\n\r\n";
+    let error = answered(answer).await;
+    let DialCause::ProxyRefused(response) = &dial_error(&error).cause else { panic!("{error}") };
+    assert_eq!(response.body(), b"no way");
+}
+
+#[tokio::test]
 async fn every_2xx_is_a_tunnel_whatever_else_is_in_the_head() {
     let origin = echo().await;
     for answer in [
@@ -328,7 +336,7 @@ async fn plaintext_that_leaves_this_machine_is_warned_of_once_per_host_and_loopb
         connector.connect(&url).await.expect("a tunnel");
     }
     let said = warnings.0.lock().expect("nobody panics with it").clone();
-    let about: Vec<_> = said.iter().filter(|text| text.contains("not encrypted")).collect();
+    let about: Vec<_> = said.iter().filter(|text| text.contains("not encrypted: ")).collect();
     assert_eq!(about.len(), 2, "{said:?}");
     assert!(about[0].contains("plain-1.example") && about[1].contains("plain-2.example"), "{said:?}");
 }

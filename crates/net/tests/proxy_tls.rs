@@ -112,3 +112,42 @@ async fn an_https_proxy_is_spoken_to_in_tls_and_verified() {
     assert_eq!(dial_error(&error).phase, Phase::Proxy, "{error}");
     assert_eq!(heads.all().len(), 2, "a proxy that is not verified hears no password");
 }
+
+/// A server of TLS that says of each of its clients whether it showed a certificate.
+async fn curious(
+    tls: ServerTls,
+    origin: Option<SocketAddr>,
+) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<bool>) {
+    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+    let address = serve(move |stream| {
+        let (tls, tell) = (tls.clone(), tell.clone());
+        async move {
+            let stream = tls.accept(stream).await.expect("a client of TLS");
+            tell.send(stream.peer_certificates().is_some()).expect("the test listens");
+            match origin {
+                Some(origin) => tunnel(stream, ESTABLISHED, origin, &Heads::default()).await,
+                None => echo_on(stream).await,
+            }
+        }
+    })
+    .await;
+    (address, told)
+}
+
+#[tokio::test]
+async fn the_clients_certificate_is_shown_to_the_host_and_never_to_a_proxy() {
+    let authority = Authority::new();
+    let (origin, mut at_origin) = curious(authority.curious_server(&["chat.example"]), None).await;
+    let proxy_tls = authority.curious_server(&["proxy.example"]);
+    let (proxy, mut at_proxy) = curious(proxy_tls, Some(origin)).await;
+    let names = Names(vec![("proxy.example", vec![proxy]), ("chat.example", vec![origin])]);
+    let connector = through(&format!("https://proxy.example:{}", proxy.port()))
+        .tls(authority.client_with_certificate())
+        .resolver(names);
+    // Twice, for a session that is resumed is another way to say who one is.
+    for _ in 0..2 {
+        let mut socket = connector.connect("wss://chat.example/").await.expect("a tunnel");
+        echoes(&mut socket).await;
+        assert_eq!((at_origin.recv().await, at_proxy.recv().await), (Some(true), Some(false)));
+    }
+}

@@ -121,50 +121,62 @@ async fn after_the_end_of_our_direction_nothing_is_written_any_more() {
     assert_eq!(far.read(&mut [0; 8]).await.expect("a clean end, again"), 0);
 }
 
-/// A handshake that has been done, and the raw end of the server's stream: what a client in the middle could do.
-async fn server_and_raw() -> (TlsStream<DuplexStream>, DuplexStream, tokio::task::JoinHandle<()>) {
+/// A handshake that has been done, and the raw end of each stream: what somebody in the middle could do.
+struct Apart {
+    near: TlsStream<DuplexStream>,
+    near_wire: DuplexStream,
+    far_wire: DuplexStream,
+    far: TlsStream<DuplexStream>,
+}
+
+async fn apart() -> Apart {
     let folder = Folder::new();
     let (client, server) = ends(&folder);
-    let (near, mut near_wire) = duplex(1 << 16);
-    let (mut far_wire, far) = duplex(1 << 16);
+    let (near, mut near_wire) = duplex(1 << 20);
+    let (mut far_wire, far) = duplex(1 << 20);
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
     let relay = tokio::spawn(async move {
         tokio::select! {
             _ = tokio::io::copy_bidirectional(&mut near_wire, &mut far_wire) => {}
             _ = &mut stopped => {}
         }
-        far_wire
+        (near_wire, far_wire)
     });
     let (near, far) = over(&client, near, &server, far).await;
     stop.send(()).expect("still relaying");
-    let raw = relay.await.expect("no panic");
-    // Kept, so that nothing ends but what the test ends.
-    (
-        far,
-        raw,
-        tokio::spawn(async move {
-            std::future::pending::<()>().await;
-            drop(near)
-        }),
-    )
+    let (near_wire, far_wire) = relay.await.expect("no panic");
+    Apart { near, near_wire, far_wire, far }
 }
+
+impl Apart {
+    /// The server gets these bytes of the client, and something forged behind them, all at once.
+    async fn send_and_forge(&mut self, said: &[u8]) {
+        self.near.write_all(said).await.expect("room for all");
+        self.near.flush().await.expect("room for all");
+        let mut records = vec![0; 1 << 20];
+        let length = self.near_wire.read(&mut records).await.expect("open");
+        records.truncate(length);
+        records.extend(forged());
+        self.far_wire.write_all(&records).await.expect("room for all");
+    }
+}
+
+fn forged() -> Vec<u8> {
+    [&[0x17, 3, 3, 0, 30][..], &[9; 30]].concat()
+}
+
+const FORGED: &str =
+    "TLS with a client that asked for chat.example: it broke a rule of TLS: cannot decrypt peer's message";
 
 #[tokio::test]
 async fn a_record_that_was_tampered_with_ends_the_stream_with_an_alert() {
-    let (mut far, mut raw, near) = server_and_raw().await;
-    let mut forged = vec![0x17, 3, 3, 0, 30];
-    forged.extend([9; 30]);
-    raw.write_all(&forged).await.expect("written");
-    let error = far.read_u8().await.expect_err("forged").to_string();
-    assert_eq!(
-        error,
-        "TLS with a client that asked for chat.example: it broke a rule of TLS: cannot decrypt peer's message"
-    );
+    let Apart { near: _near, near_wire: _open, far_wire: mut raw, mut far } = apart().await;
+    raw.write_all(&forged()).await.expect("written");
+    assert_eq!(far.read_u8().await.expect_err("forged").to_string(), FORGED);
     // Asked again, it says no less, though nothing more arrives; and shutting down still works.
-    assert!(far.read_u8().await.is_err());
-    assert!(far.write_all(b"x").await.is_err());
+    assert_eq!(far.read_u8().await.expect_err("forged").to_string(), FORGED);
+    assert_eq!(far.write_all(b"x").await.expect_err("forged").to_string(), FORGED);
     far.shutdown().await.expect("shut down");
-    near.abort();
     let mut alert = Vec::new();
     drop(far);
     raw.read_to_end(&mut alert).await.expect("readable");
@@ -173,12 +185,43 @@ async fn a_record_that_was_tampered_with_ends_the_stream_with_an_alert() {
 
 #[tokio::test]
 async fn a_record_longer_than_the_standard_allows_is_refused_by_its_header() {
-    let (mut far, mut raw, near) = server_and_raw().await;
+    let Apart { near: _near, near_wire: _open, far_wire: mut raw, mut far } = apart().await;
     // 2^14 + 256 is the most (RFC 8446 section 5.2); rustls allows what TLS 1.2 did.
     raw.write_all(&[0x17, 3, 3, 0x48, 0x06]).await.expect("written");
     let error = far.read_u8().await.expect_err("too long").to_string();
     assert!(error.contains("it broke a rule of TLS"), "{error}");
-    near.abort();
+}
+
+#[tokio::test]
+async fn what_arrived_with_a_record_that_fails_is_read_before_the_failure_is_told() {
+    for (length, room) in [(5, 100), (5, 5), (5, 1), (40_000, 100), (40_000, 40_000)] {
+        let mut apart = apart().await;
+        let said = bytes(length, 7);
+        apart.send_and_forge(&said).await;
+        let (mut heard, mut buffer) = (Vec::<u8>::new(), vec![0; room]);
+        let error = loop {
+            match apart.far.read(&mut buffer).await {
+                Ok(0) => panic!("nothing has ended"),
+                Ok(count) => heard.extend(&buffer[..count]),
+                Err(error) => break error,
+            }
+        };
+        assert!(heard == said, "{} of {length} bytes, {room} at once", heard.len());
+        assert_eq!(error.to_string(), FORGED);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_is_found_while_writing_takes_nothing_of_what_arrived_before_it_away() {
+    let mut apart = apart().await;
+    // More than is decrypted ahead, so that what fails is not looked at by the first read.
+    let said = bytes(100_000, 8);
+    apart.send_and_forge(&said).await;
+    let mut heard = vec![apart.far.read_u8().await.expect("good")];
+    assert_eq!(apart.far.write_all(b"x").await.expect_err("forged").to_string(), FORGED);
+    let error = apart.far.read_to_end(&mut heard).await.expect_err("forged");
+    assert!(heard == said, "{} bytes", heard.len());
+    assert_eq!(error.to_string(), FORGED);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,6 +9,8 @@ mod http1;
 mod http2;
 mod tls;
 
+pub(crate) use http2::too_many_headers;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -100,6 +100,11 @@ impl Client {
         client
     }
 
+    /// Tells the client that it is ended, and ends it. The first ending counts.
+    pub(crate) fn end(&mut self, ending: Ending) {
+        self.outbox.end(ending);
+    }
+
     /// One whole message of the client.
     pub(crate) fn receive(&mut self, message: &[u8]) {
         self.node.counts().commands.fetch_add(1, Ordering::Relaxed);

@@ -9,8 +9,11 @@ use trunkline_net::{Prepared, WebSocket, shelf};
 
 use crate::cells::lock;
 
-/// Ways of compressing that are kept for one message. A server has one level, and windows are of 2^9 to 2^15 bytes.
-const VARIANTS: usize = 7;
+/// Ways of compressing that are kept for one message: a server has one level, and windows are the largest or, for
+/// everybody who asked for a smaller one, the smallest.
+const VARIANTS: usize = 2;
+const LARGEST: u8 = 15;
+const SMALLEST: u8 = 9;
 
 /// One message: a JSON object on one line, framed as a WebSocket text message. A clone shares the bytes.
 #[derive(Debug, Clone)]
@@ -19,9 +22,6 @@ pub(crate) struct Encoded(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     plain: Prepared,
-    /// Whether it has a session token: then it is never compressed. Who can choose a part of a message and see how long
-    /// it is in transit could guess at the rest (CRIME).
-    secret: bool,
     /// For each variant that a receiver asked for: the message with a compressed frame, or that it gains nothing.
     deflated: Mutex<Vec<(Variant, Option<Prepared>)>>,
 }
@@ -32,8 +32,12 @@ impl Encoded {
         Encoded::of(json, false)
     }
 
+    /// One with a session token is never compressed: who can choose a part of a message and see how long it is in
+    /// transit could guess at the rest (CRIME).
     fn of(json: &str, secret: bool) -> Encoded {
-        Encoded(Arc::new(Shared { plain: Prepared::text(json), secret, deflated: Mutex::default() }))
+        let plain = Prepared::text(json);
+        let plain = if secret { plain.uncompressed() } else { plain };
+        Encoded(Arc::new(Shared { plain, deflated: Mutex::default() }))
     }
 
     /// The text, as tests read it.
@@ -51,8 +55,11 @@ impl Encoded {
     /// of its receivers came first.
     pub(crate) fn for_wire<S>(&self, socket: &WebSocket<S>) -> Cow<'_, Prepared> {
         let worth_it = socket.deflate_threshold().is_some_and(|threshold| self.payload().len() >= threshold);
-        match socket.deflate_variant().filter(|_| worth_it && !self.0.secret) {
-            Some(variant) => Cow::Owned(self.deflated(variant, shelf())),
+        match socket.deflate_variant().filter(|_| worth_it) {
+            Some(variant) => {
+                let window_bits = if variant.window_bits == LARGEST { LARGEST } else { SMALLEST };
+                Cow::Owned(self.deflated(Variant { window_bits, ..variant }, shelf()))
+            }
             None => Cow::Borrowed(&self.0.plain),
         }
     }
@@ -74,8 +81,8 @@ impl Encoded {
     }
 
     /// What it counts against an outbox: the text, and what a queue entry costs around it, so that very many very small
-    /// messages are bounded too. The compressed frame is not counted: it comes and goes with the text, is shared
-    /// by all that wait for it, and is the smaller.
+    /// messages are bounded too. Compressed frames are not counted: there are two at most, each shared by all that wait
+    /// for it and smaller than the text.
     pub(crate) fn weight(&self) -> usize {
         const AROUND: usize = 64;
         AROUND + self.payload().len()
@@ -151,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_variants_are_kept_than_there_are_windows() {
+    fn no_more_variants_are_kept_than_the_doors_ask_for() {
         let (message, shelf) = (Encoded::new(&"x".repeat(1000)), Counting::default());
         for level in 1..=9 {
             message.deflated(Variant { window_bits: 15, level }, &shelf);

@@ -69,13 +69,23 @@ impl Listener {
     /// A TCP socket that listens already, to serve the doors as `config` says.
     ///
     /// # Errors
-    /// If the socket has no local address.
+    /// If the socket has no local address; or if that is not loopback, and the configuration is for loopback alone or would
+    /// have plaintext there.
     pub fn tcp(socket: TcpListener, config: &Config) -> io::Result<Listener> {
         let address = socket.local_addr()?;
+        let tls = config.tls_of(config.listen.tls);
+        // The configuration was checked for the addresses it names, of which this need not be one.
+        if !is_loopback(address) && (tls == Tls::Off || config.is_local()) {
+            let rule = format!(
+                "{address} is not loopback, and this configuration is for loopback: let listen.address name what is \
+                 served elsewhere, with a certificate or listen.tls = \"offloaded\""
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, rule));
+        }
         Ok(Listener {
             socket: Socket::Tcp(socket, address),
             serves: Serves::doors(config, is_loopback(address)),
-            tls: config.tls_of(config.listen.tls) == Tls::On,
+            tls: tls == Tls::On,
         })
     }
 
@@ -142,7 +152,7 @@ impl Serves {
             Api::Everywhere => true,
             Api::Nowhere | Api::Apart(_) => false,
         };
-        Serves { doors: true, api, dev: config.is_dev(), local }
+        Serves { doors: true, api, dev: config.is_dev() && local, local }
     }
 
     fn api(local: bool) -> Serves {

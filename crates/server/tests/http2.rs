@@ -144,6 +144,18 @@ async fn a_connect_is_answered_as_an_upgrade_is() {
 }
 
 #[tokio::test]
+async fn a_websocket_has_no_more_header_fields_than_any_other_request() {
+    let server = start().await;
+    let fields = |count: usize| (0..count).map(|_| ("x", "y")).collect::<Vec<_>>();
+    // It has one of its own: the version.
+    let refused = knock(&server, &fields(100)).await;
+    assert_eq!(refused.status(), 431);
+    assert!(refused.body().contains("100"), "{}", refused.body());
+    let wrong = [fields(98), vec![("origin", "https://evil.example")]].concat();
+    assert_eq!(knock(&server, &wrong).await.status(), 403, "read to its end");
+}
+
+#[tokio::test]
 async fn what_is_no_websocket_is_answered_501_and_elsewhere_there_is_nothing() {
     let server = start().await;
     let client = client(&server).await;

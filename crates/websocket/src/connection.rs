@@ -69,6 +69,8 @@ pub struct Connection {
     assembler: Assembler,
     /// Whether messages that begin from now on are given piece by piece.
     by_piece: bool,
+    /// Nobody wants the messages that still arrive.
+    discarding: bool,
     /// The message that is being sent piece by piece.
     outgoing: Option<Outgoing>,
     /// What permessage-deflate needs, until the end.
@@ -141,6 +143,7 @@ impl Connection {
             reading: Reading::Header(HeaderReader::default()),
             assembler: Assembler::default(),
             by_piece: false,
+            discarding: false,
             outgoing: None,
             compression: setup.deflate.map(|agreed| {
                 let shelf = setup.shelf.unwrap_or(&NoShelf);

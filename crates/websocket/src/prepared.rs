@@ -18,6 +18,7 @@ pub struct Prepared {
     kind: Kind,
     plain: Framed,
     deflated: Option<(Variant, Framed)>,
+    secret: bool,
 }
 
 /// A server's frame, and how many of its bytes are the header.
@@ -39,16 +40,26 @@ impl Prepared {
     }
 
     fn new(kind: Kind, payload: &[u8]) -> Self {
-        Self { kind, plain: Framed::new(kind, 0, payload), deflated: None }
+        Self { kind, plain: Framed::new(kind, 0, payload), deflated: None, secret: false }
+    }
+
+    /// The same message, never to be compressed, whatever a connection has agreed on: for secrets beside which somebody
+    /// else can place text (CRIME).
+    #[must_use]
+    pub fn uncompressed(self) -> Self {
+        Self { deflated: None, secret: true, ..self }
     }
 
     /// The same message with a compressed frame beside the plain one, which is shared. `None` where compressing it gains
-    /// nothing.
+    /// nothing, or where that is [forbidden](Self::uncompressed).
     ///
     /// [`Connection::deflate_variant`](crate::Connection::deflate_variant) says which variant a connection takes: make
     /// one of each for as many connections as there are. Short messages are not worth it, see
     /// [`DeflateConfig::threshold`](crate::deflate::DeflateConfig::threshold); here nothing looks at that.
     pub fn deflated(&self, variant: Variant, shelf: &dyn Shelf) -> Option<Self> {
+        if self.secret {
+            return None;
+        }
         let mut squeezed = Vec::new();
         variant.deflate(self.payload(), shelf, &mut squeezed);
         if squeezed.len() >= self.payload().len() {
@@ -71,6 +82,10 @@ impl Prepared {
     /// Bytes of the whole compressed frame, if there is one.
     pub fn deflated_len(&self) -> Option<usize> {
         self.deflated.as_ref().map(|(_, framed)| framed.bytes.len())
+    }
+
+    pub(crate) fn is_secret(&self) -> bool {
+        self.secret
     }
 
     pub(crate) fn kind(&self) -> Kind {

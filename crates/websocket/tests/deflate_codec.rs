@@ -301,6 +301,39 @@ fn a_pool_keeps_as_many_as_it_says_and_lends_only_what_fits() {
     assert_eq!(pool.memory(), full);
 }
 
+/// Level 1 leaves the block of a message open until its end: the next message must not begin in it.
+#[test]
+fn a_compressor_whose_message_was_abandoned_tells_nothing_of_it_to_the_next() {
+    #[derive(Debug, Default)]
+    struct OnePool(std::sync::Mutex<Pool>);
+    impl Shelf for OnePool {
+        fn take_deflater(&self, window_bits: u8, level: u8) -> Box<Deflater> {
+            self.0.lock().expect("one thread").take_deflater(window_bits, level)
+        }
+        fn give_deflater(&self, deflater: Box<Deflater>) {
+            self.0.lock().expect("one thread").give_deflater(deflater);
+        }
+        fn take_inflater(&self, window_bits: u8) -> Box<Inflater> {
+            self.0.lock().expect("one thread").take_inflater(window_bits)
+        }
+        fn give_inflater(&self, inflater: Box<Inflater>) {
+            self.0.lock().expect("one thread").give_inflater(inflater);
+        }
+    }
+    for level in 1..=9 {
+        let shelf: &'static OnePool = Box::leak(Box::default());
+        let agreed = Agreed { level, ..agreed(15, false) };
+        for len in [1, 100, 5000, 70_000] {
+            let (half, message) = (chat(len, 1), chat(300, 2));
+            Codec::new(agreed, true, shelf).deflate(&half, false, &mut Vec::new());
+            let (mut pooled, mut fresh) = (Vec::new(), Vec::new());
+            Codec::new(agreed, true, shelf).deflate(&message, true, &mut pooled);
+            Codec::new(agreed, true, &NoShelf).deflate(&message, true, &mut fresh);
+            assert_eq!(pooled, fresh, "level {level}, {len} bytes abandoned");
+        }
+    }
+}
+
 fn memory_of(deflater: Box<Deflater>) -> usize {
     let mut pool = Pool::new();
     pool.give_deflater(deflater);

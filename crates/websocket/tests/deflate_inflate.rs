@@ -463,3 +463,17 @@ fn the_longest_match_fits_wherever_the_room_ends() {
         }
     }
 }
+
+/// An empty final block is two bytes, and each costs a copy of the window.
+#[test]
+fn a_message_may_end_its_stream_so_often_and_not_once_more() {
+    let with = |streams: usize| [&[0x03, 0x00].repeat(streams)[..], &[0x00]].concat();
+    assert_eq!(inflate_alone(agreed(15, false), &with(64)), Ok(Vec::new()));
+    assert_eq!(inflate_alone(agreed(15, false), &with(65)), Err(InvalidDeflate::TooManyStreams));
+    let in_bytes = |payload: &[u8]| inflate_in_pieces(&mut server(agreed(15, false)), payload, || 1, || 1);
+    assert_eq!(in_bytes(&with(64)), Ok(Vec::new()));
+    assert_eq!(in_bytes(&with(65)), Err(InvalidDeflate::TooManyStreams));
+    // One for every 256 bytes is anybody's right.
+    let flushed = [&Writer::default().stored(true, &noise(300, 1)).unfinished()[..]].concat().repeat(200);
+    assert_eq!(inflate_alone(agreed(15, false), &flushed).map(|message| message.len()), Ok(60_000));
+}

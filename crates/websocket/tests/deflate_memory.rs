@@ -3,8 +3,11 @@
 mod deflate_support;
 
 use deflate_support::{agreed, chat, deflate, inflate};
+use std::time::Instant;
+
 use peak_alloc::PeakAlloc;
 use trunkline_websocket::deflate::{Codec, NoShelf, Pool, Progress, Shelf};
+use trunkline_websocket::{Connection, Message, Role, Setup};
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
@@ -46,6 +49,7 @@ fn a_codec_costs_what_it_says_and_an_idle_one_next_to_nothing() {
         }
     }
     what_a_connection_remembers_grows_with_what_it_was_sent();
+    what_waits_to_be_written_holds_no_more_than_it_says();
     a_full_pool_costs_what_it_says();
 }
 
@@ -57,6 +61,19 @@ fn what_a_connection_remembers_grows_with_what_it_was_sent() {
         assert_eq!(inflate(&mut server, &deflate(&mut client, &message)), Ok(message));
         assert_eq!(server.memory(), held);
     }
+}
+
+/// The outgoing mark counts the compressed bytes, so these must be all there is.
+fn what_waits_to_be_written_holds_no_more_than_it_says() {
+    let setup = Setup { deflate: Some(agreed(15, false)), ..Setup::default() };
+    let mut server = Connection::new(Role::Server, setup, Instant::now());
+    let message = Message::from(vec![b'a'; 1 << 20]);
+    // The compressor that comes and goes is not what is asked about.
+    server.send(message.clone()).expect("room");
+    let before = HEAP.current_usage() - server.buffered();
+    while server.send(message.clone()).is_ok() {}
+    let (waits, held) = (server.buffered(), HEAP.current_usage() - before);
+    assert!(waits >= 256 << 10 && held < waits + waits / 2, "{held} bytes held for {waits}");
 }
 
 fn a_full_pool_costs_what_it_says() {

@@ -21,7 +21,7 @@ fn answer(config: &DeflateConfig, offer: &str) -> Result<Option<(String, Agreed)
     let policy = AcceptPolicy { extensions: vec![Arc::new(config.clone())], ..AcceptPolicy::default() };
     let accepted = handshake::accept(&set(example(), EXTENSIONS, &[offer]), &policy)?;
     let header = accepted.response().headers().get(EXTENSIONS).map(text);
-    let agreed = config.agreed(accepted.extensions());
+    let agreed = config.agreed(accepted.extensions(), true);
     assert_eq!(header.is_some(), agreed.is_some());
     Ok(header.zip(agreed))
 }
@@ -58,7 +58,7 @@ fn confirm(config: &DeflateConfig, answer: &str) -> Result<Established, Rejected
 
 fn confirmed(config: &DeflateConfig, answer: &str) -> Option<Agreed> {
     match confirm(config, answer) {
-        Ok(established) => Some(config.agreed(established.extensions()).expect("in use")),
+        Ok(established) => Some(config.agreed(established.extensions(), false).expect("in use")),
         Err(rejected) => {
             assert_eq!(rejected.rule(), Rule::ExtensionParams, "{answer}: {rejected}");
             None
@@ -241,7 +241,7 @@ fn of_all_values_only_8_to_15_are_window_bits_for_a_client() {
             let answer = format!("permessage-deflate; {name}={value}");
             match (confirm(&config, &answer), bits_of(&value).filter(|bits| *bits >= least)) {
                 (Ok(established), Some(bits)) => {
-                    let params = config.agreed(established.extensions()).expect("in use").params;
+                    let params = config.agreed(established.extensions(), false).expect("in use").params;
                     let got = if least == 8 {
                         params.server_max_window_bits
                     } else {
@@ -374,7 +374,7 @@ fn what_was_not_agreed_on_is_not_in_use() {
     let policy =
         AcceptPolicy { extensions: vec![Arc::new(DeflateConfig::default())], ..AcceptPolicy::default() };
     let accepted = handshake::accept(&example(), &policy).expect("acceptable");
-    assert_eq!(DeflateConfig::default().agreed(accepted.extensions()), None);
+    assert_eq!(DeflateConfig::default().agreed(accepted.extensions(), true), None);
     let answered =
         answer(&DeflateConfig { level: 7, threshold: 99, ..DeflateConfig::lean() }, "permessage-deflate");
     let (_, Agreed { params, level, threshold }) = answered.expect("well-formed").expect("accepted");
@@ -403,5 +403,20 @@ fn a_configuration_out_of_range_says_so_and_agrees_to_nothing() {
                 good
             );
         }
+    }
+}
+
+/// Section 7.1.2.2: a server may make its decompressor by what the client offered, and not say so in its answer.
+#[test]
+fn a_client_goes_no_further_than_it_offered_whatever_the_server_answers() {
+    let config = DeflateConfig {
+        client_max_window_bits: 9,
+        client_no_context_takeover: true,
+        ..DeflateConfig::default()
+    };
+    for answer in ["permessage-deflate", "permessage-deflate; client_max_window_bits=15"] {
+        let agreed = confirmed(&config, answer).expect("an answer to our offer");
+        assert_eq!(agreed.params.client_max_window_bits, 9, "{answer}");
+        assert!(agreed.params.client_no_context_takeover, "{answer}");
     }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use trunkline_net::tls::{ClientTls, TlsError};
-use trunkline_net::url::WsUrl;
 use trunkline_net::{
     CloseCode, Closed, Connector, DeflateConfig, Dialled, Error, Http2, Limits, Receiver, Sender, Timeouts,
     WebSocket,
@@ -29,9 +28,8 @@ pub(crate) async fn run(args: Connect) -> Outcome {
     let url = url::websocket(&args.url).map_err(Failure::usage)?;
     let mut signals = Signals::new().map_err(Failure::unclean)?;
     let connector = connector(&args)?;
-    let address = with_userinfo(&url);
     let socket = tokio::select! {
-        result = connector.connect(&address) => result.map_err(|error| refusal::failure(&url, error))?,
+        result = connector.connect_to(url.clone()) => result.map_err(|error| refusal::failure(&url, error))?,
         () = signals.next() => return Ok(Exit::Unclean),
     };
     let console = Console::open(&greeting(&socket), args.wait);
@@ -58,8 +56,11 @@ fn connector(args: &Connect) -> Result<Connector, Failure> {
         connector = connector.deflate(DeflateConfig::default());
     }
     if let (Some(chain), Some(key)) = (&args.cert, &args.key) {
-        let trusted = way::trusted(&args.way)?.map_or_else(ClientTls::system_roots, Ok);
-        let shown = trusted.and_then(|tls| tls.client_certificate(chain.as_path(), key.as_path()));
+        let trusted = match way::trusted(&args.way)? {
+            Some(tls) => tls,
+            None => ClientTls::system_roots().map_err(Failure::unclean)?,
+        };
+        let shown = trusted.client_certificate(chain.as_path(), key.as_path());
         let failed = |error: TlsError| Failure::usage(format_args!("--cert, --key: {error}"));
         connector = connector.tls(shown.map_err(failed)?);
     }
@@ -75,12 +76,6 @@ fn connector(args: &Connect) -> Result<Connector, Failure> {
         connector = connector.secret_header(TICKET_HEADER, ticket);
     }
     Ok(args.subprotocols.iter().fold(connector, Connector::subprotocol))
-}
-
-/// The URL with its user name and password, which it does not show of itself.
-fn with_userinfo(url: &WsUrl) -> String {
-    let userinfo = url.userinfo().map(|userinfo| format!("{userinfo}@")).unwrap_or_default();
-    format!("{}://{userinfo}{}{}", url.scheme(), url.authority(), url.resource_name())
 }
 
 fn greeting(socket: &WebSocket<Dialled>) -> String {

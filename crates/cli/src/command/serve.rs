@@ -34,9 +34,10 @@ pub(crate) async fn run(args: Serve) -> Outcome {
     let mut signals = Signals::new().map_err(Failure::unclean)?;
     let server = Server::new(config).map_err(Failure::unclean)?;
     let listeners = server.bind().await.map_err(Failure::unclean)?;
+    // Before anybody can know that it runs: until then a SIGHUP would end it.
+    let _hangups = server.reloader().map(reload_on_hangup).transpose().map_err(Failure::unclean)?;
     announce(&server, &listeners).map_err(Failure::unclean)?;
 
-    let _hangups = server.reloader().map(reload_on_hangup).transpose().map_err(Failure::unclean)?;
     let (stop, stopped) = oneshot::channel::<()>();
     let mut running = pin!(server.run(listeners, async {
         // A sender that is dropped says the same as one that is used.

@@ -57,6 +57,25 @@ fn ticket_headers_and_subprotocols_are_sent_and_a_password_is_shown_nowhere() {
 }
 
 #[test]
+fn a_url_that_browsers_take_is_taken_with_its_password() {
+    let (_echo, url) = Running::echo(&[]);
+    let url = format!("{}?a=[1]|b", url.replace("ws://", "http://zoe:hun[ter2@"));
+    let done = run(&["connect", &url], "here\n");
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "here\n"), "{}", done.err);
+}
+
+#[test]
+fn roots_that_the_system_does_not_have_are_not_laid_on_the_certificate() {
+    let nowhere = ["--cert", "nowhere.pem", "--key", "nowhere.pem"];
+    let mut command = trunkline(&[&["connect", "wss://127.0.0.1:1/"][..], &nowhere].concat());
+    command.env("SSL_CERT_FILE", "nowhere.pem").env("SSL_CERT_DIR", "nowhere");
+    let done = crate::support::finish(command, "");
+    assert_eq!(done.code, Some(1), "{}", done.err);
+    assert!(done.err.contains("roots") || done.err.contains("trust"), "{}", done.err);
+    assert!(!done.err.contains("--cert"), "{}", done.err);
+}
+
+#[test]
 fn nobody_there_is_unclean() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("it has one").port();

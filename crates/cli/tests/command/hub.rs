@@ -116,6 +116,27 @@ fn a_ticket_given_by_hand_is_enough() {
 }
 
 #[test]
+fn a_url_that_browsers_take_leads_into_the_hub_too() {
+    let hub = Hub::start();
+    let url = format!("{}?a=[1]|b", hub.url().replace("ws://", "http://"));
+    let args = ["publish", "room:1", "--data", "1", "--user", "ann", "--api", &hub.api(), "--url", &url];
+    let done = finish(hub.command(&args), "");
+    assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn an_api_that_hangs_up_without_an_answer_is_told_so() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let api = format!("http://{}", listener.local_addr().expect("it has one"));
+    let server = std::thread::spawn(move || drop(listener.accept()));
+    let done = finish(with_key(&["ticket", "--user", "ann", "--api", &api]), "");
+    server.join().expect("a client came");
+    assert_eq!((done.code, done.out.as_str()), (Some(1), ""));
+    assert!(done.err.starts_with(&format!("trunkline: {api}: ")), "{}", done.err);
+    assert!(!done.err.contains("no answer within"), "{}", done.err);
+}
+
+#[test]
 fn a_ticket_that_cannot_bring_it_back_ends_it_with_the_way_that_could() {
     let mut hub = Hub::start();
     let minted = finish(hub.command(&["ticket", "--user", "ann", "--api", &hub.api()]), "");

@@ -69,9 +69,14 @@ fn usage_errors_end_with_2_and_say_why_on_stderr() {
         (&["publish", "room:1", "--user", "ann", "--ticket", "t"], "--ticket"),
         (&["publish", "room:1", "--user", "", "--key", "k"], "--user: "),
         (&["publish", "room:1", "--url", "127.0.0.1:8101"], BEGINNINGS),
+        (
+            &["publish", "room:1", "--url", "ws://ann:hunter2@127.0.0.1:1/", "--data", "1"],
+            "--ticket, or --user",
+        ),
         (&["subscribe"], "<CHANNEL>"),
         (&["subscribe"], "--user <USER>"),
         (&["subscribe", "room:1", "--url", "ftp://127.0.0.1:1/connect"], BEGINNINGS),
+        (&["subscribe", "room:1", "--url", "http://ann@127.0.0.1:1/connect"], "--ticket, or --user"),
         (&["subscribe", "room:1", "--ca", "nowhere.pem"], "--ca: "),
         (&["subscribe", "room:\n"], "channel"),
         (&["serve", "--listen", "somewhere"], "--listen"),
@@ -82,6 +87,7 @@ fn usage_errors_end_with_2_and_say_why_on_stderr() {
         let done = run(args, "");
         assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{args:?}\n{}", done.err);
         assert!(done.err.contains(word), "{args:?} does not say {word:?}:\n{}", done.err);
+        assert!(!done.err.contains("hunter2"), "{args:?}: {}", done.err);
     }
 }
 

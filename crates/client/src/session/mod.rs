@@ -77,6 +77,14 @@ pub(crate) enum Woken {
     Retry(Key),
 }
 
+/// A message for the hub.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Transmit {
+    pub(crate) text: String,
+    /// Whether it has a credential.
+    pub(crate) secret: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Session {
     /// How many commands may be sent and not yet answered.
@@ -202,16 +210,17 @@ impl Session {
     }
 
     /// The next message to send, if there is one and the hub may be sent one.
-    pub(crate) fn poll_transmit(&mut self) -> Option<String> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
         if let Some(number) = self.pong.take() {
-            return Some(Incoming::Pong(number).encode());
+            return Some(Transmit { text: Incoming::Pong(number).encode(), secret: false });
         }
         while self.in_flight.len() < self.window {
             let ask = self.ready.pop_front_if(|ask| self.open || matches!(ask, Ask::Connect(_)))?;
             let Some(verb) = self.verb(&ask) else { continue };
+            let secret = matches!(ask, Ask::Connect(_) | Ask::Refresh(_));
             self.last_id += 1;
             self.in_flight.insert(self.last_id, ask);
-            return Some(Command { id: self.last_id, verb }.encode());
+            return Some(Transmit { text: Command { id: self.last_id, verb }.encode(), secret });
         }
         None
     }

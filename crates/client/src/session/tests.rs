@@ -27,7 +27,8 @@ impl Rig {
     fn connect(&mut self) {
         self.session.connect(Connect::new(Credential::Anonymous));
         let connect = self.session.poll_transmit().expect("connect goes first");
-        let connect: Value = serde_json::from_str(&connect).expect("JSON");
+        assert!(connect.secret, "{connect:?}");
+        let connect: Value = serde_json::from_str(&connect.text).expect("JSON");
         assert!(connect["connect"].is_object(), "{connect}");
         let ok = json!({"session": "s", "node": "n", "heartbeat_ms": 30000});
         let signal = self.receive(json!({"id": connect["id"], "ok": ok}));
@@ -57,10 +58,11 @@ impl Rig {
 
     /// The next command: its id, verb and body.
     fn sent(&mut self) -> Option<(u64, String, Value)> {
-        let text = self.session.poll_transmit()?;
+        let Transmit { text, secret } = self.session.poll_transmit()?;
         let Value::Object(mut command) = serde_json::from_str(&text).expect("JSON") else { panic!("{text}") };
         let id = command.remove("id").and_then(|id| id.as_u64()).expect("an id");
         let (verb, body) = command.into_iter().next().expect("a verb");
+        assert_eq!(secret, ["connect", "refresh"].contains(&verb.as_str()), "{verb}");
         Some((id, verb, body))
     }
 
@@ -338,7 +340,8 @@ fn the_end_of_a_subscription_by_the_hub_is_its_last_event() {
 fn the_hubs_ping_is_answered_and_what_a_newer_hub_says_is_left_alone() {
     let mut rig = Rig::connected();
     rig.push(json!({"ping": 3}));
-    assert_eq!(rig.session.poll_transmit().as_deref(), Some(r#"{"pong":3}"#));
+    let pong = Transmit { text: r#"{"pong":3}"#.into(), secret: false };
+    assert_eq!(rig.session.poll_transmit(), Some(pong));
     rig.push(json!({"weather": {"sun": true}}));
     rig.push(json!({"id": 999, "ok": {}}));
     rig.push(json!({"error": {"code": "bad_request", "message": "?"}}));

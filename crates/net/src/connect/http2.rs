@@ -80,14 +80,21 @@ impl Multiplexing for Http2 {
             let session = match Session::start(stream, &limits).await {
                 Ok(session) => session,
                 Err(Http2Error::NotOffered) if *self == Self::Alpn => return Ok(None),
-                Err(error) => {
-                    return Err(way.failed(Phase::Handshake, DialCause::Http2(Box::new(error))).into());
-                }
+                Err(error) => return Err(failed(Box::new(error), way)),
             };
-            let (stream, established) = session.open(&hop.url, &hop.options).await?;
+            let opened = session.open(&hop.url, &hop.options).await;
+            let (stream, established) = opened.map_err(|error| match error {
+                Error::Http2(error) => failed(error, way),
+                error => error,
+            })?;
             Ok(Some((Dialled::new(OneStream { stream, facts }, place), established)))
         })
     }
+}
+
+/// The connection is this WebSocket's alone, so what becomes of it becomes of the way to the host.
+fn failed(error: Box<Http2Error>, way: &Way) -> Error {
+    way.failed(Phase::Handshake, DialCause::Http2(error)).into()
 }
 
 /// One stream, and what was known of the connection that it is in.

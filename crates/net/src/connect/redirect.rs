@@ -67,53 +67,75 @@ impl std::error::Error for RedirectError {}
 pub(super) struct Hop {
     pub(super) url: WsUrl,
     pub(super) options: ConnectOptions,
+    /// How many redirects are followed.
+    limit: u8,
     /// Where we have been.
     visited: Vec<WsUrl>,
 }
 
 impl Hop {
+    /// The first of a chain of one.
     pub(super) fn first(url: WsUrl, options: ConnectOptions) -> Self {
-        Self { url, options, visited: Vec::new() }
+        Self { url, options, limit: 0, visited: Vec::new() }
+    }
+
+    /// The first of a chain with so many behind it.
+    pub(super) fn with_redirects(self, limit: u8) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Whether [`follow`](Self::follow) will follow this answer. If so, nobody is going to see its body.
+    pub(super) fn follows<B>(&self, answer: &Response<B>) -> bool {
+        is_redirect(answer)
+            && target(&self.url, answer.headers()).is_some_and(|next| self.objection(&next).is_none())
     }
 
     /// The next request, if the answer is a redirect that may be followed.
     ///
     /// # Errors
     ///
-    /// The answer as it came, if it is no redirect; [`RedirectError`] if it is one.
-    pub(super) fn follow(mut self, refused: HandshakeError, limit: u8) -> Result<Self, Error> {
+    /// The answer as it came, if it is no redirect or none are followed; [`RedirectError`] if it is one.
+    pub(super) fn follow(mut self, refused: HandshakeError) -> Result<Self, Error> {
         let HandshakeError { rejected, response } = refused;
         let response = match response {
-            Some(response) if is_redirect(&response) => response,
+            Some(response) if self.limit > 0 && is_redirect(&response) => response,
             response => return Err(Error::Handshake(Box::new(HandshakeError { rejected, response }))),
         };
         let next = match target(&self.url, response.headers()) {
             Some(next) => next,
             None => return Err(self.refuse(None, RedirectProblem::Location, response)),
         };
-        let here = self.url.clone().with_userinfo_of(None);
-        let problem = if self.visited.len() >= usize::from(limit) {
-            Some(RedirectProblem::TooMany { limit })
-        } else if self.url.is_secure() && !next.is_secure() {
-            Some(RedirectProblem::Downgrade)
-        } else if next == here || self.visited.contains(&next) {
-            Some(RedirectProblem::Loop)
-        } else {
-            None
-        };
-        if let Some(problem) = problem {
+        if let Some(problem) = self.objection(&next) {
             return Err(self.refuse(Some(&next), problem, response));
         }
+        let here = self.here();
         if origin(&here) == origin(&next) {
             self.url = next.with_userinfo_of(Some(&self.url));
         } else {
             // For good: should the chain lead back, the one who led it there is still not the one they were for.
-            strip(&mut self.options.headers);
-            self.options.authorization_from_url = false;
+            strip(&mut self.options);
             self.url = next;
         }
         self.visited.push(here);
         Ok(self)
+    }
+
+    /// What stands against going there.
+    fn objection(&self, next: &WsUrl) -> Option<RedirectProblem> {
+        if self.visited.len() >= usize::from(self.limit) {
+            Some(RedirectProblem::TooMany { limit: self.limit })
+        } else if self.url.is_secure() && !next.is_secure() {
+            Some(RedirectProblem::Downgrade)
+        } else if *next == self.here() || self.visited.contains(next) {
+            Some(RedirectProblem::Loop)
+        } else {
+            None
+        }
+    }
+
+    /// This URL as a `Location` may name it.
+    fn here(&self) -> WsUrl {
+        self.url.clone().with_userinfo_of(None)
     }
 
     fn refuse(&self, to: Option<&WsUrl>, problem: RedirectProblem, response: Response<Vec<u8>>) -> Error {
@@ -151,8 +173,10 @@ fn origin(url: &WsUrl) -> String {
     format!("{}://{}", url.scheme(), url.authority())
 }
 
-/// Leaves out every header of which a value is a secret.
-fn strip(headers: &mut HeaderMap) {
+/// Leaves out what says who we are: every header of which a value is a secret, and the URL's user name.
+pub(super) fn strip(options: &mut ConnectOptions) {
+    options.authorization_from_url = false;
+    let headers = &mut options.headers;
     let secret = |name: &&HeaderName| headers.get_all(*name).iter().any(http::HeaderValue::is_sensitive);
     let secrets: Vec<HeaderName> = headers.keys().filter(secret).cloned().collect();
     for name in secrets.iter().chain(&CREDENTIALS) {

@@ -129,6 +129,11 @@ impl Watch {
         })
     }
 
+    /// What is left of the whole time, and no more than `at_most`.
+    pub(crate) fn left(&self, at_most: Duration) -> Duration {
+        self.end.map_or(at_most, |end| at_most.min(end.saturating_duration_since(Instant::now())))
+    }
+
     fn limit(&self, phase: Phase) -> Option<Duration> {
         match phase {
             // Each connection before ours has its own limits, and ours is the whole.

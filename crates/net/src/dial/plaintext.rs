@@ -21,7 +21,7 @@ pub(crate) fn warn_once(url: &WsUrl, peer: Option<IpAddr>) {
     if WARNED.lock().unwrap_or_else(PoisonError::into_inner).first(url.host()) {
         tracing::warn!(
             host = url.host(),
-            "ws: is not encrypted: others can read and change what is said; use wss:"
+            "this connection is not encrypted: others can read and change what is said; use wss: or https:"
         );
     }
 }

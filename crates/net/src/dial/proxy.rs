@@ -26,10 +26,12 @@ pub enum ProxyPolicy {
     ///
     /// `no_proxy` or `NO_PROXY` lists what is connected to directly, separated by commas or spaces: `*` is everything;
     /// `example.com` and `.example.com` are that name and all below it; `192.0.2.1` and `2001:db8::/32` are addresses as
-    /// they stand in URLs, names are not looked up for them; behind any of them `:8443` limits it to that port.
+    /// they stand in URLs, names are not looked up for them; behind any of them `:8443` limits it to that port. A dot at
+    /// the end of a name, here or in the URL, makes no difference.
     /// Nothing is exempt that is not listed, loopback neither: as curl does it.
     ///
-    /// A variable that holds no proxy's URL fails the connection: going without would show what was not meant to be.
+    /// A variable that holds no proxy's URL, or no UTF-8, fails the connection: going without would show what was not
+    /// meant to be.
     FromEnvironment,
     /// This one, for every host.
     Url(ProxyUrl),

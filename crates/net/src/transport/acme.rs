@@ -48,7 +48,8 @@ const DOMAINS: usize = 100;
 /// How to get a certificate, and keep it valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acme {
-    /// What the certificate is for: DNS names, no wildcards, at most 100. Each has to lead to this server's port 443.
+    /// What the certificate is for: DNS names, no wildcards, no dot at the end, at most 100. Each has to lead to this
+    /// server's port 443. Case does not matter.
     pub domains: Vec<String>,
     /// Whom the ACME server may write to, as e-mail addresses.
     pub contacts: Vec<String>,
@@ -91,8 +92,11 @@ impl Acme {
     ///
     /// [`TlsError::Options`] for a domain that no certificate can be had for, [`TlsError::File`] for an unusable
     /// folder or file, [`TlsError::NoSystemRoots`], [`TlsError::NoProvider`].
-    pub fn start(self) -> Result<(ServerTls, impl Future<Output = Infallible> + Send + 'static), TlsError> {
+    pub fn start(
+        mut self,
+    ) -> Result<(ServerTls, impl Future<Output = Infallible> + Send + 'static), TlsError> {
         let provider = provider()?;
+        self.domains = as_certificates_have(self.domains);
         self.check()?;
         let client = match self.directory_roots {
             Some(roots) => ClientTls::with_roots(roots)?,
@@ -123,6 +127,12 @@ impl Acme {
                     if domain.starts_with("*.") { ": wildcards cannot be had by TLS-ALPN-01" } else { "" };
                 return Err(TlsError::Options(format!("ACME: {domain:?} is no domain name{hint}")));
             }
+            // The dot of a full name is for resolvers; certificates have none.
+            if domain.ends_with('.') {
+                return Err(TlsError::Options(format!(
+                    "ACME: {domain:?} has to be without the dot at its end"
+                )));
+            }
         }
         if !self.directory.starts_with("https://") {
             return Err(TlsError::Options(format!(
@@ -132,6 +142,17 @@ impl Acme {
         }
         Ok(())
     }
+}
+
+/// In lower case, each once: another spelling of what the cached certificate is for would be a new order at every start.
+fn as_certificates_have(domains: Vec<String>) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in domains.iter().map(|domain| domain.to_ascii_lowercase()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 fn mailto(contact: &str) -> String {
@@ -178,12 +199,19 @@ mod tests {
             of(&["*.example.com"]),
             "ACME: \"*.example.com\" is no domain name: wildcards cannot be had by TLS-ALPN-01"
         );
+        assert_eq!(of(&["example.com."]), "ACME: \"example.com.\" has to be without the dot at its end");
         let names: Vec<String> = (0..=DOMAINS).map(|number| format!("a{number}.example")).collect();
         assert_eq!(said(&Acme::new(&names[1..], "/nowhere")), "ok");
         assert_eq!(
             said(&Acme::new(names, "/nowhere")),
             "ACME: a certificate is for 1 to 100 domains, not 101"
         );
+    }
+
+    #[test]
+    fn another_spelling_of_a_domain_is_the_same_domain() {
+        let names = ["Chat.Example.com", "b.example", "chat.example.COM"].map(str::to_owned);
+        assert_eq!(as_certificates_have(names.into()), ["chat.example.com", "b.example"]);
     }
 
     #[test]

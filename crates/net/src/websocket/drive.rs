@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop;
 use trunkline_websocket::{AfterWrite, Closed, Event, Message, Piece, Why};
 
 use super::wakers::Side;
@@ -21,6 +22,12 @@ const TURNS: usize = 64;
 /// After a write has failed, how long the stream has to say what it still holds: the runtime may not have learnt yet that
 /// there is something to read. A socket needs no more than its next turn.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Inflated bytes that cost one unit of a task's budget, which has 128: a mebibyte a turn, which takes about a millisecond.
+const INFLATED_PER_UNIT: u64 = 8 << 10;
+
+/// No more than the whole budget of a task is taken at once.
+const UNITS: u64 = 128;
 
 /// Slices given to one vectored write. The kernel takes 1,024; past a few dozen there is nothing to gain.
 const SLICES: usize = 32;
@@ -59,6 +66,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if until == Until::Room && self.is_there(until) {
             return Poll::Ready(());
         }
+        if !coop::has_budget_remaining() {
+            // What was inflated has used it up: others first.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let _span = frames::enter(self.id);
         if until == Until::Message {
             self.want_whole();
@@ -69,9 +81,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             if until == Until::Ended {
                 // Before anything is looked at: a message in the way of the input would stop it for good.
                 self.ready = None;
+                self.connection.discard();
             }
             let wrote = self.write_step(cx);
-            let looked = self.look_step();
+            let looked = self.look_step(cx);
             let closed = self.close_step(cx);
             if self.is_there(until) {
                 // Who only sends shall still answer Pings and notice the end.
@@ -148,13 +161,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Looks at what was read before and not yet used.
-    fn look_step(&mut self) -> Did {
+    fn look_step(&mut self, cx: &mut Context<'_>) -> Did {
         let nothing = self.input_at == self.input.len() && !self.connection.has_more();
         if nothing || self.ready.is_some() {
             return Did::Nothing;
         }
         let mut input = std::mem::take(&mut self.input);
-        let used = self.take_events(&mut input[self.input_at..]);
+        let used = self.take_events(cx, &mut input[self.input_at..]);
         self.input_at += used;
         if self.input_at < input.len() {
             self.input = input;
@@ -210,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             match Pin::new(stream).poll_read(cx, &mut buffer).map(an_end_is_no_error) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     let filled = buffer.filled_mut();
-                    let used = self.take_events(filled);
+                    let used = self.take_events(cx, filled);
                     self.input.extend_from_slice(&filled[used..]);
                     self.input_at = 0;
                     Did::Something
@@ -303,7 +316,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Gives the connection its input up to the first message, and says how much that was.
-    fn take_events(&mut self, input: &mut [u8]) -> usize {
+    fn take_events(&mut self, cx: &mut Context<'_>, input: &mut [u8]) -> usize {
+        let before = self.connection.counters().received.inflated_bytes;
         let mut events = self.connection.receive(now(), input);
         let mut ended = None;
         for event in events.by_ref() {
@@ -328,6 +342,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if let Some(closed) = ended {
             self.end(closed);
         }
+        charge(cx, self.connection.counters().received.inflated_bytes - before);
         used
     }
 
@@ -335,6 +350,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         frames::ended(&closed);
         let error = Error::from_end(&closed, self.failed.take());
         self.ended = Some(Box::new(Ending { closed, error }));
+    }
+}
+
+/// Takes what was inflated out of the task's budget. A read of the stream costs a unit, whatever it brings; compressed, it
+/// can bring a thousand times as much, and the thread's other tasks would wait for all of it.
+fn charge(cx: &mut Context<'_>, inflated: u64) {
+    for _ in 0..(inflated / INFLATED_PER_UNIT).min(UNITS) {
+        if let Poll::Ready(unit) = coop::poll_proceed(cx) {
+            unit.made_progress();
+        }
     }
 }
 

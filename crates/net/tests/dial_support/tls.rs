@@ -5,7 +5,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use trunkline_net::tls::{CertificateFiles, ClientTls, ServerOptions, ServerTls};
+use trunkline_net::tls::{CertificateFiles, ClientCertificates, ClientTls, ServerOptions, ServerTls};
 
 /// Signs certificates; its folder is removed when it is dropped.
 pub(crate) struct Authority {
@@ -31,17 +31,40 @@ impl Authority {
 
     /// A server with a certificate for these names and addresses.
     pub(crate) fn server(&self, names: &[&str], alpn: &[&[u8]]) -> ServerTls {
+        self.server_that_asks(names, alpn, ClientCertificates::Off)
+    }
+
+    /// A server that asks its clients who they are, and takes those of this authority and those who do not say.
+    pub(crate) fn curious_server(&self, names: &[&str]) -> ServerTls {
+        let ca = self.folder.join("ca.pem");
+        std::fs::write(&ca, self.issuer.pem()).expect("a file");
+        self.server_that_asks(names, &[b"http/1.1"], ClientCertificates::Optional { ca })
+    }
+
+    fn server_that_asks(&self, names: &[&str], alpn: &[&[u8]], clients: ClientCertificates) -> ServerTls {
+        let (chain, secret) = self.certificate(names);
+        let files =
+            CertificateFiles { chain: self.folder.join("chain.pem"), key: self.folder.join("key.pem") };
+        std::fs::write(&files.chain, chain).expect("a file");
+        std::fs::write(&files.key, secret).expect("a file");
+        let alpn = alpn.iter().map(|name| name.to_vec()).collect();
+        let options = ServerOptions { certificates: vec![files], alpn, clients };
+        ServerTls::new(options).expect("it serves that")
+    }
+
+    /// A certificate for these names and addresses, and its key.
+    fn certificate(&self, names: &[&str]) -> (String, String) {
         let key = KeyPair::generate().expect("a key");
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let params = CertificateParams::new(names).expect("names");
         let certificate = params.signed_by(&key, &self.issuer).expect("it signs");
-        let files =
-            CertificateFiles { chain: self.folder.join("chain.pem"), key: self.folder.join("key.pem") };
-        std::fs::write(&files.chain, certificate.pem()).expect("a file");
-        std::fs::write(&files.key, key.serialize_pem()).expect("a file");
-        let alpn = alpn.iter().map(|name| name.to_vec()).collect();
-        let options = ServerOptions { certificates: vec![files], alpn, ..ServerOptions::default() };
-        ServerTls::new(options).expect("it serves that")
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// A client that trusts this authority alone and has a certificate of it.
+    pub(crate) fn client_with_certificate(&self) -> ClientTls {
+        let (chain, secret) = self.certificate(&["zoe.example"]);
+        self.client().client_certificate(chain.into_bytes(), secret.into_bytes()).expect("a certificate")
     }
 
     /// A client that trusts this authority alone.

@@ -24,6 +24,8 @@ pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
+/// Of no standard; to be ignored (section 5.5).
+pub(crate) const UNKNOWN: u8 = 0x42;
 
 /// Flags.
 pub(crate) const ACK: u8 = 1;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::header::{HOST, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use tower::ServiceExt;
 use trunkline_net::http1::Rewind;
 use trunkline_net::http2::{Exchange, Incoming, Server};
@@ -74,9 +74,8 @@ fn answer(app: &Arc<App>, site: &Site, remote: &Arc<Remote>, exchange: Exchange)
 /// The answer to a request that no route may see: what the HTTP/1.1 reader checks, and HTTP/2 itself does not. Of one
 /// that a route may see, `Host` afterwards says what `:authority` said, so that no route has to look in two places.
 fn refused<B>(request: &mut Request<B>, most_headers: usize) -> Option<Response<String>> {
-    if request.headers().len() > most_headers {
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Some(refusal(status, &format!("more than {most_headers} header fields")));
+    if let Some(refused) = too_many_headers(request.headers(), most_headers) {
+        return Some(refused);
     }
     let authority = request.uri().authority().map(|authority| HeaderValue::try_from(authority.as_str()));
     let mut hosts = request.headers().get_all(HOST).iter();
@@ -95,6 +94,12 @@ fn refused<B>(request: &mut Request<B>, most_headers: usize) -> Option<Response<
     };
     request.headers_mut().insert(HOST, host);
     None
+}
+
+/// The answer to more header fields than are read; what HTTP/2 itself bounds is their sum.
+pub(crate) fn too_many_headers(headers: &HeaderMap, most: usize) -> Option<Response<String>> {
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    (headers.len() > most).then(|| refusal(status, &format!("more than {most} header fields")))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ mod websocket;
 
 use crate::App;
 use crate::config::Origins;
-use crate::connection::{Remote, not_admitted, refusal};
+use crate::connection::{Remote, not_admitted, refusal, too_many_headers};
 use crate::http::{TRUNKLINE, VERSION, bearer};
 use crate::listener::Serves;
 use crate::metrics::{Outcome, Via};
@@ -119,9 +119,11 @@ pub(crate) async fn over_hyper(
 
 /// A CONNECT in an HTTP/2 connection.
 pub(crate) fn over_http2(app: &Arc<App>, serves: Serves, remote: &Arc<Remote>, connect: Connect) {
-    if let Some(elsewhere) = connect_elsewhere(serves, &connect) {
-        app.metrics.http_answered(elsewhere.status());
-        return connect.refuse(&elsewhere);
+    let headers = connect.request().headers();
+    let elsewhere = || connect_elsewhere(serves, &connect);
+    if let Some(answer) = too_many_headers(headers, app.config.limits.head_headers).or_else(elsewhere) {
+        app.metrics.http_answered(answer.status());
+        return connect.refuse(&answer);
     }
     let (accepted, remote) = match judge_connect(app, remote, &connect) {
         Ok(accepted) => accepted,
@@ -234,7 +236,7 @@ fn sign(judged: Result<Accepted, Rejected>) -> Verdict<Accepted> {
 
 /// How messages are compressed, if that was agreed on.
 fn deflate(app: &App, accepted: &Accepted) -> Option<deflate::Agreed> {
-    app.deflate.as_ref()?.agreed(accepted.extensions())
+    app.deflate.as_ref()?.agreed(accepted.extensions(), true)
 }
 
 /// A request without `Upgrade`: the ways in. `426` on `OPTIONS /`, where a client of the lines protocol looks for them.

@@ -59,6 +59,10 @@ async fn run(app: &Arc<App>, remote: &Remote, upgraded: Upgraded) {
     let origin = Origin { door: "websocket", address: remote.address };
     let carried = or_panic(pin!(async {
         let mut client = Client::open(&app.node, origin, credential);
+        if app.stop.is_stopping() {
+            // It may have come in after everybody was told.
+            client.end(Ending::stopping());
+        }
         carry(&mut socket, &mut client, &app.metrics).await
     }))
     .await;

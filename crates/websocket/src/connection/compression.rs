@@ -53,8 +53,7 @@ impl Compression {
     /// A whole message, compressed. `None` where that gains nothing and nobody will miss it: with context takeover the
     /// remote has to get what our window now remembers.
     pub(super) fn deflate(&mut self, message: &[u8]) -> Option<Vec<u8>> {
-        let mut squeezed = Vec::new();
-        self.codec.deflate(message, true, &mut squeezed);
+        let squeezed = self.run(message, true);
         if self.variant().is_some() && squeezed.len() >= message.len() {
             return None;
         }
@@ -64,9 +63,19 @@ impl Compression {
 
     /// A piece of a message, compressed as far as the compressor lets go of it.
     pub(super) fn deflate_piece(&mut self, piece: &[u8], last: bool) -> Vec<u8> {
+        let squeezed = self.run(piece, last);
+        self.count_sent(squeezed.len(), piece.len());
+        squeezed
+    }
+
+    /// Through the compressor. It takes room for what does not shrink well; what waits to be written is counted by its
+    /// length and must not hold much more.
+    fn run(&mut self, piece: &[u8], last: bool) -> Vec<u8> {
         let mut squeezed = Vec::new();
         self.codec.deflate(piece, last, &mut squeezed);
-        self.count_sent(squeezed.len(), piece.len());
+        if squeezed.len() < squeezed.capacity() / 2 {
+            squeezed.shrink_to_fit();
+        }
         squeezed
     }
 

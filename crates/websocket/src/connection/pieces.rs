@@ -123,6 +123,19 @@ impl Outgoing {
 
 /// Receiving.
 impl Connection {
+    /// From above: nobody wants the messages that still arrive after our Close frame. From here on their payload is counted
+    /// and dropped, neither inflated nor judged, so that a remote that goes on sending costs no more than the bytes.
+    /// Control frames are read as before. Does nothing while the connection is open.
+    pub fn discard(&mut self) {
+        if self.is_open() || self.discarding {
+            return;
+        }
+        self.discarding = true;
+        if let Some(compression) = &mut self.compression {
+            compression.abandon();
+        }
+    }
+
     /// From above: whether messages that begin from now on are given piece by piece, as [`Event::Begin`] and then
     /// [`Event::Piece`]s until the last, or whole, as is the default. Nothing of the former is kept, whatever its length;
     /// [`Limits::streamed`](crate::Limits::streamed) bounds them.

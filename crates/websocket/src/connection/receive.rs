@@ -114,6 +114,13 @@ impl<'b> Events<'_, 'b> {
         if here == 0 && left > 0 {
             return Ok(Step::NeedMore);
         }
+        if self.connection.discarding {
+            self.take(here);
+            if self.advance(header, done, here) {
+                self.connection.assembler.clear();
+            }
+            return Ok(Step::Again);
+        }
         let kept = self.connection.assembler.manner() == Manner::Whole;
         if self.connection.assembler.is_deflated() {
             return if kept {

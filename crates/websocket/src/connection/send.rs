@@ -132,7 +132,7 @@ impl Connection {
         self.count_message(prepared.payload().len());
         let ours = self.compression.as_ref().map(|compression| compression.variant());
         // Our window reaches back over earlier messages: nobody but us can compress this one.
-        let own = matches!(ours, Some(None));
+        let own = matches!(ours, Some(None)) && !prepared.is_secret();
         if let Some(squeezed) = self.squeeze(prepared.payload(), own) {
             return self.queue_owned(Head::whole(kind, RSV1), squeezed);
         }

@@ -69,11 +69,12 @@ impl Codec {
     /// of `input`, and what to do next, is in [`Inflated`]; with [`Progress::NeedRoom`] the same call is made again
     /// with the rest of `input`. A message of `room` bytes exactly is [`Progress::Done`].
     ///
-    /// The memory that it takes is the window and what it appends, however much the data would become.
+    /// The memory that it takes is a decompressor, the window, and what it appends, however much the data would become.
     ///
     /// # Errors
     ///
-    /// The data is no DEFLATE, or goes beyond the window agreed on. From then on, every call says so.
+    /// The data is no DEFLATE, or looks back into earlier messages beyond the window agreed on. From then on, every call
+    /// says so; what came out before is in `out`.
     pub fn inflate(
         &mut self,
         input: &[u8],

@@ -138,12 +138,16 @@ impl DeflateConfig {
         Ok(())
     }
 
-    /// What the handshake agreed on; `None` if the extension is not in use.
-    pub fn agreed(&self, extensions: &Extensions) -> Option<Agreed> {
+    /// What the handshake agreed on; `None` if the extension is not in use. `server` is which of both ends we are.
+    pub fn agreed(&self, extensions: &Extensions, server: bool) -> Option<Agreed> {
         let answer = Fields::read(&extensions.get(NAME)?.extension.params).ok()?;
         let mut params = answer.params();
-        // As a server we have answered it. As a client we may forget what we sent whatever the server makes of it.
-        params.client_no_context_takeover |= self.client_no_context_takeover;
+        if !server {
+            // We said that we remember no more and go no further, whatever the server makes of it (section 7.1.2.2): it may
+            // have made its decompressor by that.
+            params.client_no_context_takeover |= self.client_no_context_takeover;
+            params.client_max_window_bits = params.client_max_window_bits.min(self.client_max_window_bits);
+        }
         Some(Agreed { params, level: self.level, threshold: self.threshold })
     }
 }

@@ -42,6 +42,11 @@ impl Deflater {
         (self.window_bits, self.level) == (window_bits, level)
     }
 
+    /// Whether a message was begun and not ended.
+    pub(super) fn is_open(&self) -> bool {
+        self.begun
+    }
+
     /// Forgets whatever it has seen.
     pub(super) fn reset(&mut self) {
         if self.used {

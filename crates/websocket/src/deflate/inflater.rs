@@ -18,6 +18,10 @@ pub enum InvalidDeflate {
     /// than the sender remembers: the window that was agreed on (RFC 7692 section 7.1.2).
     #[error("a message is not DEFLATE of the agreed window (RFC 7692 section 7.2.2)")]
     Malformed,
+    /// A message of very many final blocks (BFINAL) and hardly anything else. Each begins a stream anew, which costs a
+    /// copy of the window.
+    #[error("a compressed message ends its stream again and again (RFC 7692 section 7.2.3.4)")]
+    TooManyStreams,
     /// A message that ends inside a block.
     #[error("a compressed message ends inside a block (RFC 7692 section 7.2.1)")]
     Truncated,
@@ -51,6 +55,9 @@ pub struct Inflater {
     /// A stream's last block (BFINAL) has ended, and nothing has come behind it.
     stream_over: bool,
     message_over: bool,
+    /// How many streams have ended in this message, and how many bytes of it were taken.
+    streams: u64,
+    taken: u64,
     failed: Option<InvalidDeflate>,
     /// Whether the window is wanted when the message is over.
     takeover: bool,
@@ -60,6 +67,11 @@ pub struct Inflater {
 /// What is put behind a message: the trailer that is not sent (section 7.2.2), and then a last block of nothing. That the
 /// library finds the latter shows that the message did not end inside a block.
 const ENDING: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
+
+/// Final blocks that a message may have in any case, and for how many of its bytes it may have one more. Who flushes by
+/// ending streams does so once for each of his writes.
+const FREE_STREAMS: u64 = 64;
+const BYTES_A_STREAM: u64 = 256;
 
 /// Output asked for at a time: enough for a small message at once, and no more than a message is worth that a limit
 /// ends here.
@@ -76,6 +88,8 @@ impl Inflater {
             ahead: None,
             stream_over: false,
             message_over: false,
+            streams: 0,
+            taken: 0,
             failed: None,
             takeover: false,
             window: Window::new(window_bits),
@@ -102,6 +116,7 @@ impl Inflater {
 
     fn begin(&mut self, takeover: bool) {
         (self.ahead, self.failed) = (None, None);
+        (self.streams, self.taken) = (0, 0);
         (self.stream_over, self.message_over, self.takeover) = (false, false, takeover);
         self.begin_stream();
     }
@@ -177,6 +192,10 @@ impl Inflater {
         let fed = if full { self.look_ahead(call)? } else { self.append(call)? };
         self.stream_over &= !fed.moved;
         if fed.over {
+            self.streams += 1;
+            if self.streams > FREE_STREAMS + self.taken / BYTES_A_STREAM {
+                return Err(InvalidDeflate::TooManyStreams);
+            }
             self.remember(call);
             self.begin_stream();
             self.stream_over = true;
@@ -229,6 +248,7 @@ impl Inflater {
     fn feed(&mut self, call: &mut Call<'_>, output: &mut [u8]) -> (usize, Result<Fed, InvalidDeflate>) {
         let (taken, written, status) = self.decompress(call.input, output);
         call.input = &call.input[taken..];
+        self.taken += taken as u64;
         let hungry = written < output.len() && call.input.is_empty();
         let fed = |over| Fed { moved: taken + written > 0, hungry, over };
         let fed = match status {

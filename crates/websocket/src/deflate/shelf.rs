@@ -66,6 +66,10 @@ impl Pool {
 
     /// See [`Shelf::give_deflater`]. Lets go of the one that was not asked for the longest if it has too many.
     pub fn give_deflater(&mut self, mut deflater: Box<Deflater>) {
+        if deflater.is_open() {
+            // At level 1 the library's reset leaves the block of an abandoned message open, for the next one to begin in.
+            return;
+        }
         deflater.reset();
         keep(&mut self.deflaters, deflater, Self::DEFLATERS);
     }

@@ -1,7 +1,8 @@
 //! A tunnel through an HTTP proxy: `CONNECT` (RFC 9110 section 9.3.6).
 
+use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderValue, Method, Request, Response, Uri};
 use tokio::io::AsyncWriteExt;
 use trunkline_websocket::handshake::http1::{self, HeadLimits, ResponseReader};
 
@@ -18,14 +19,28 @@ pub(super) async fn open(dialling: Dialling<'_>, proxy: &ProxyUrl, way: &Way) ->
         let stream = match proxy.scheme {
             Scheme::Https => {
                 // A proxy that speaks HTTP/2 to its clients is another protocol.
-                dialling.dialler.tls.connect(proxy.at.host(), Protocols::Http1, stream).await?
+                dialling.dialler.tls_to_proxy.connect(proxy.at.host(), Protocols::Http1, stream).await?
             }
             _ => stream,
         };
-        tunnel(stream, &request(&way.to, proxy)?, dialling.head).await
+        ask(stream, &request(&way.to, proxy)?, dialling.head).await
     };
     let result = dialling.watch.bound(Phase::Proxy, way, work).await?;
-    result.map_err(|cause| way.failed(Phase::Proxy, cause))
+    match result.map_err(|cause| way.failed(Phase::Proxy, cause))? {
+        Answer::Tunnel(stream) => Ok(stream),
+        // Behind the phase: a body that does not come must not hide what is known.
+        Answer::Refusal(stream, response, rest) => {
+            let response = refusal::with_body(stream, response, &rest, dialling.watch).await;
+            Err(way.failed(Phase::Proxy, DialCause::ProxyRefused(Box::new(response))))
+        }
+    }
+}
+
+/// What the proxy says.
+enum Answer {
+    Tunnel(Dialled),
+    /// With what was read of its body.
+    Refusal(Dialled, Response<()>, Bytes),
 }
 
 fn request(to: &str, proxy: &ProxyUrl) -> Result<Request<()>, DialCause> {
@@ -43,19 +58,14 @@ fn request(to: &str, proxy: &ProxyUrl) -> Result<Request<()>, DialCause> {
 }
 
 /// Asks, and judges the answer: any 2xx is a tunnel, whatever length it may announce.
-async fn tunnel(
-    mut stream: Dialled,
-    request: &Request<()>,
-    limits: HeadLimits,
-) -> Result<Dialled, DialCause> {
+async fn ask(mut stream: Dialled, request: &Request<()>, limits: HeadLimits) -> Result<Answer, DialCause> {
     stream.write_all(&http1::write_request(request)).await?;
     stream.flush().await?;
     let mut reader = ResponseReader::new(limits);
     let rest = read_head(&mut stream, |input| reader.receive(input)).await.map_err(broken)?;
     let response = reader.response().map_err(|rejected| broken(rejected.into()))?;
     if !response.status().is_success() {
-        let response = refusal::with_body(stream, response, &rest).await;
-        return Err(DialCause::ProxyRefused(Box::new(response)));
+        return Ok(Answer::Refusal(stream, response, rest));
     }
     // We speak first, whether it is TLS or HTTP: nothing of the host's can be here yet. What is here is the proxy's, and
     // would be read as the host's answer.
@@ -63,7 +73,7 @@ async fn tunnel(
         let text = format!("it sent {} bytes behind its answer, before it was asked anything", rest.len());
         return Err(DialCause::Proxy(text.into()));
     }
-    Ok(stream)
+    Ok(Answer::Tunnel(stream))
 }
 
 fn broken(error: Error) -> DialCause {

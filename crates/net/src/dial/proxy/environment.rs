@@ -1,14 +1,15 @@
 //! What the environment says about proxies.
 
 use std::env;
+use std::ffi::OsString;
 use std::fmt;
+use std::net::IpAddr;
 
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use trunkline_websocket::url::WsUrl;
 
 use super::url::{ProxyUrl, ProxyUrlError};
-use crate::dial::host_and_port;
 
 /// The variables, as they were when they were read.
 pub(crate) struct Environment {
@@ -21,23 +22,24 @@ pub(crate) struct Environment {
 struct Variable {
     name: &'static str,
     /// A secret: it may hold a password.
-    value: String,
+    value: OsString,
 }
 
 /// A variable that holds no proxy's URL.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the environment variable {name}: {error}")]
-pub(super) struct BadVariable {
-    name: &'static str,
-    error: ProxyUrlError,
+pub(super) enum BadVariable {
+    #[error("the environment variable {name} is not UTF-8")]
+    Bytes { name: &'static str },
+    #[error("the environment variable {name}: {error}")]
+    Url { name: &'static str, error: ProxyUrlError },
 }
 
 impl Environment {
     pub(super) fn of_process() -> Self {
-        Self::read(|name| env::var(name).ok())
+        Self::read(|name| env::var_os(name))
     }
 
-    fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+    fn read(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let first = |names: &[&'static str]| {
             names.iter().find_map(|name| {
                 let value = variable(name).filter(|value| !value.is_empty())?;
@@ -53,7 +55,10 @@ impl Environment {
         Self {
             for_ws: first(http).or_else(|| all.clone()),
             for_wss: first(&["https_proxy", "HTTPS_PROXY"]).or(all),
-            exempt: first(&["no_proxy", "NO_PROXY"]).map(|found| found.value).unwrap_or_default(),
+            // No host has a character that takes the place of bytes that are none: such an entry exempts nothing.
+            exempt: first(&["no_proxy", "NO_PROXY"])
+                .map(|found| found.value.to_string_lossy().into_owned())
+                .unwrap_or_default(),
         }
     }
 
@@ -62,8 +67,8 @@ impl Environment {
         let variable = if url.is_secure() { &self.for_wss } else { &self.for_ws };
         match variable {
             Some(Variable { name, value }) if !self.is_exempt(url) => {
-                let proxy = value.parse().map_err(|error| BadVariable { name, error })?;
-                Ok(Some(proxy))
+                let value = value.to_str().ok_or(BadVariable::Bytes { name })?;
+                value.parse().map(Some).map_err(|error| BadVariable::Url { name, error })
             }
             _ => Ok(None),
         }
@@ -75,7 +80,7 @@ impl Environment {
             .exempt
             .split([',', ' ', '\t'])
             .filter(here)
-            .map(|entry| port_of(entry).0)
+            .map(|entry| without_dot(port_of(entry).0))
             .filter(|entry| !entry.is_empty())
             .collect();
         // Which the matcher takes for names alone.
@@ -85,8 +90,17 @@ impl Environment {
 
 /// Names with what is below them, addresses, networks: by the rules that others of the field go by.
 fn is_listed(entries: &str, url: &WsUrl) -> bool {
-    let Ok(asked) = Uri::try_from(format!("http://{}/", host_and_port(url))) else { return false };
+    let host = match url.ip() {
+        Some(IpAddr::V6(ip)) => format!("[{ip}]"),
+        _ => without_dot(url.host()).to_owned(),
+    };
+    let Ok(asked) = Uri::try_from(format!("http://{host}/")) else { return false };
     Matcher::builder().all("http://unlisted").no(entries).build().intercept(&asked).is_none()
+}
+
+/// `example.com.` is `example.com`: the dot says only that nothing is to be added to the name (RFC 1034 section 3.1).
+fn without_dot(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
 }
 
 /// An entry without the port at its end, and that. IPv6 has colons of its own: with a port it is in brackets.

@@ -62,7 +62,7 @@ impl Cache {
     fn load_certificate(&self) -> io::Result<Option<Vec<u8>>> {
         let Some(text) = read(&self.certificate)? else { return Ok(None) };
         match self.describe(&text) {
-            Ok(served) if self.domains.iter().all(|domain| served.names.contains(domain)) => {
+            Ok(served) if self.is_wanted(&served) => {
                 self.served.store(Some(Arc::new(served)));
                 Ok(Some(text))
             }
@@ -75,6 +75,12 @@ impl Cache {
                 Ok(None)
             }
         }
+    }
+
+    /// Names have no case, and a CA may keep that of the request.
+    fn is_wanted(&self, served: &ServedCertificate) -> bool {
+        let is_named = |domain: &String| served.names.iter().any(|name| name.eq_ignore_ascii_case(domain));
+        self.domains.iter().all(is_named)
     }
 
     fn store_certificate(&self, text: &[u8]) -> io::Result<()> {
@@ -238,6 +244,15 @@ mod tests {
         assert_eq!(folder.open(&["c.example"]).load_cert(&[], "").await.expect("readable"), None);
         folder.open(&["a.example"]).store_cert(&[], "", b"garbage").await.expect("stored");
         assert_eq!(folder.open(&["a.example"]).load_cert(&[], "").await.expect("readable"), None);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_spells_its_domains_otherwise_is_used() {
+        let folder = Folder::new("spelled");
+        let text = certificate(&["A.Example", "b.example"]);
+        folder.open(&["a.example"]).store_cert(&[], "", &text).await.expect("stored");
+        let next = folder.open(&["a.example", "b.example"]);
+        assert_eq!(next.load_cert(&[], "").await.expect("readable"), Some(text));
     }
 
     #[cfg(unix)]

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::Ping;
 use h2::client::{Connection, SendRequest};
-use h2::{Ping, PingPong};
 use http::Response;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc;
@@ -65,14 +65,14 @@ impl Session {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let begun = begin(stream, limits);
-        let (requests, connection, pings) = match limits.handshake_timeout {
+        let (requests, connection, keepalive) = match limits.handshake_timeout {
             None => begun.await?,
             Some(limit) => {
                 timeout(limit, begun).await.map_err(|_| Http2Error::TimedOut("the server's settings"))??
             }
         };
         let (drains, given) = mpsc::unbounded_channel();
-        tokio::spawn(drive(connection, given, Keepalive::new(pings, limits)));
+        tokio::spawn(drive(connection, given, keepalive));
         Ok(Self {
             requests,
             drains,
@@ -144,11 +144,13 @@ fn failed(error: h2::Error) -> Box<Http2Error> {
 async fn begin<S>(
     stream: S,
     limits: &Http2Limits,
-) -> Result<(SendRequest<Bytes>, Connection<Paced<S>, Bytes>, Option<PingPong>), Http2Error>
+) -> Result<(SendRequest<Bytes>, Connection<Paced<S>, Bytes>, Option<Keepalive>), Http2Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let begun = limits.client().handshake(Paced::new(stream)).await;
+    let stream = Paced::new(stream);
+    let life = stream.life();
+    let begun = limits.client().handshake(stream).await;
     let (requests, mut connection) = begun.map_err(of_connection)?;
     // Settings are the first that a server sends (RFC 9113 section 3.4). By the time it answers this, they have been seen.
     let mut pings = connection.ping_pong();
@@ -166,7 +168,7 @@ where
         if answered { Poll::Ready(Err(Http2Error::NotOffered)) } else { Poll::Pending }
     })
     .await?;
-    Ok((requests, connection, pings))
+    Ok((requests, connection, Keepalive::new(pings, life, limits)))
 }
 
 /// The task of a session.

@@ -39,6 +39,13 @@ pub enum Http2Error {
     Io(#[from] io::Error),
 }
 
+impl Http2Error {
+    /// Whether a limit of time was passed.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::TimedOut(_))
+    }
+}
+
 impl From<Http2Error> for crate::Error {
     fn from(error: Http2Error) -> Self {
         Self::Http2(Box::new(error))

@@ -79,7 +79,7 @@ impl Connect {
     /// If the status is 2xx, since that would open a tunnel.
     pub fn refuse<B: AsRef<[u8]>>(self, response: &Response<B>) {
         assert!(!response.status().is_success(), "a 2xx to CONNECT is no refusal");
-        refuse(self.respond, response);
+        refuse(self.respond, response, false);
     }
 }
 
@@ -145,9 +145,10 @@ impl Exchange {
         if bodiless { Ok(()) } else { send_body(send, body, write_timeout).await }
     }
 
-    /// Sends an answer that is there already, and ends the stream. As [`Connect::refuse`], for any status.
+    /// Sends an answer that is there already, and ends the stream. As [`Connect::refuse`], for any status; to HEAD it is
+    /// without its body.
     pub fn refuse<B: AsRef<[u8]>>(self, response: &Response<B>) {
-        refuse(self.respond, response);
+        refuse(self.respond, response, self.request.method() == Method::HEAD);
     }
 }
 
@@ -173,12 +174,12 @@ impl http_body::Body for Body {
     }
 }
 
-fn refuse<B: AsRef<[u8]>>(mut respond: SendResponse<Bytes>, response: &Response<B>) {
+fn refuse<B: AsRef<[u8]>>(mut respond: SendResponse<Bytes>, response: &Response<B>, is_head: bool) {
     let mut head = Response::new(());
     *head.status_mut() = response.status();
     *head.headers_mut() = response.headers().clone();
     finish(head.headers_mut());
-    let body = response.body().as_ref();
+    let body = if is_head { &[] } else { response.body().as_ref() };
     // A client that has left misses nothing.
     let Ok(send) = respond.send_response(head, body.is_empty()) else { return };
     if body.is_empty() {

@@ -18,6 +18,7 @@ use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::error::of_stream;
+use super::keepalive::Life;
 
 /// Bytes that are read of a connection before its streams are emptied. As many small frames fit as cost a few MiB for that
 /// long; and tasks take turns.
@@ -230,16 +231,33 @@ impl Drains {
     }
 }
 
-/// The stream below a connection, which takes a break when a turn's bytes have been read.
+/// The stream below a connection, which takes a break when a turn's bytes have been read, and notes that bytes move.
 #[derive(Debug)]
 pub(super) struct Paced<S> {
     stream: S,
     left: usize,
+    life: Life,
+    /// The stream had no room for more when it was last written to.
+    is_full: bool,
 }
 
 impl<S> Paced<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, left: TURN }
+        Self { stream, left: TURN, life: Life::default(), is_full: false }
+    }
+
+    /// Where it counts the remote's signs of life.
+    pub(super) fn life(&self) -> Life {
+        self.life.clone()
+    }
+
+    /// Notes what became of a write. Room that was there all the time says nothing of the remote.
+    fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if self.is_full && matches!(written, Poll::Ready(Ok(1..))) {
+            self.life.seen();
+        }
+        self.is_full = written.is_pending();
+        written
     }
 }
 
@@ -258,13 +276,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         let read = Pin::new(&mut self.stream).poll_read(cx, into);
         let count = into.filled().len() - before;
         self.left = if read.is_pending() { TURN } else { self.left.saturating_sub(count) };
+        if count > 0 {
+            self.life.seen();
+        }
         read
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, data)
+        let written = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -272,7 +294,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {

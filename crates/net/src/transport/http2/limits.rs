@@ -54,7 +54,8 @@ pub struct Http2Limits {
     /// How often a PING asks whether the remote is there (30 s); `None` never asks. A WebSocket has Pings of its own; a
     /// connection may hold none.
     pub ping_interval: Option<Duration>,
-    /// How long a PING may go unanswered before the connection counts as dead (20 s).
+    /// How long a PING may go unanswered before the connection counts as dead (20 s). It begins anew with every byte that
+    /// arrives, and with every one that the remote makes room for: the answer may be behind them on a slow path.
     pub ping_timeout: Duration,
     /// How long a server keeps a connection without any stream (60 s, and up to twice that); `None` keeps it for ever.
     /// Browsers open WebSockets in connections that they have already, so not too short.

@@ -75,7 +75,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
     ///
     /// Dropped, the stream is dropped with it.
     pub async fn start(stream: S, limits: &Http2Limits) -> Result<Self, Http2Error> {
-        let handshake = limits.server().handshake(Paced::new(stream));
+        let stream = Paced::new(stream);
+        let life = stream.life();
+        let handshake = limits.server().handshake(stream);
         let connection = match limits.handshake_timeout {
             None => handshake.await,
             Some(limit) => {
@@ -84,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Server<S> {
         };
         let mut connection = connection.map_err(of_connection)?;
         Ok(Self {
-            keepalive: Keepalive::new(connection.ping_pong(), limits),
+            keepalive: Keepalive::new(connection.ping_pong(), life, limits),
             idle: limits.idle_timeout.map(Idle::new),
             connection: Some(connection),
             drains: Drains::default(),

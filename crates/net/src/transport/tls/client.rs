@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::client::{ResolvesClientCert, UnbufferedClientConnection};
+use rustls::client::{ResolvesClientCert, Resumption, UnbufferedClientConnection};
 use rustls::crypto::CryptoProvider;
-use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -144,6 +144,18 @@ impl ClientTls {
         }
     }
 
+    /// With the same roots, and without a certificate to show.
+    pub(crate) fn without_identity(&self) -> Self {
+        let mut inner = Inner::clone(&self.inner);
+        if inner.identity.take().is_some() {
+            let config = Arc::make_mut(&mut inner.config);
+            config.client_auth_cert_resolver = Arc::new(Nobody);
+            // A session from before tells the server who we were.
+            config.resumption = Resumption::default();
+        }
+        Self { inner: Arc::new(inner) }
+    }
+
     /// For clients that are not ours.
     #[cfg_attr(not(feature = "acme"), expect(dead_code, reason = "ACME orders certificates over it"))]
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
@@ -168,6 +180,20 @@ impl ClientTls {
         config.alpn_protocols = alpn.clone();
         let config = Arc::new(config);
         Ok(Self { inner: Arc::new(Inner { provider, roots, identity, alpn, config }) })
+    }
+}
+
+/// Has no certificate for anybody.
+#[derive(Debug)]
+struct Nobody;
+
+impl ResolvesClientCert for Nobody {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
     }
 }
 

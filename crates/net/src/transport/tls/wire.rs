@@ -49,8 +49,9 @@ pub(super) struct Wire<S> {
     closed: bool,
     /// Ours is on its way.
     shut: bool,
-    /// The remote has broken a rule, or we have refused it: rustls must not be asked again.
-    failed: bool,
+    /// The remote has broken a rule, or we have refused it: rustls must not be asked again. What was decrypted before
+    /// is there to be read all the same.
+    failed: Option<Box<Rustls>>,
 }
 
 /// What is to be written once rustls allows it.
@@ -73,7 +74,7 @@ impl<S> Wire<S> {
             sent: 0,
             closed: false,
             shut: false,
-            failed: false,
+            failed: None,
         }
     }
 
@@ -83,12 +84,29 @@ impl<S> Wire<S> {
         &mut self,
         records: &mut R,
         input: &mut [u8],
+        into: Option<&mut ReadBuf<'_>>,
+        goal: &mut Goal<'_>,
+    ) -> Result<usize, Rustls> {
+        self.check()?;
+        let result = self.work_on(records, input, into, goal);
+        if let Err(error) = &result {
+            self.failed = Some(Box::new(error.clone()));
+        }
+        result
+    }
+
+    /// What it failed with before, if it did.
+    fn check(&self) -> Result<(), Rustls> {
+        self.failed.as_ref().map_or(Ok(()), |error| Err(Rustls::clone(error)))
+    }
+
+    fn work_on<R: Records>(
+        &mut self,
+        records: &mut R,
+        input: &mut [u8],
         mut into: Option<&mut ReadBuf<'_>>,
         goal: &mut Goal<'_>,
     ) -> Result<usize, Rustls> {
-        if self.failed {
-            return Err(failed_before());
-        }
         let mut at = 0;
         loop {
             let status = records.process(&mut input[at..]);
@@ -118,7 +136,6 @@ impl<S> Wire<S> {
                 }
                 Ok(_) => more = false,
                 Err(error) => {
-                    self.failed = true;
                     self.last_alert(records);
                     return Err(error);
                 }
@@ -130,7 +147,6 @@ impl<S> Wire<S> {
                 return Ok(at);
             }
             if self.outgoing.len() - self.sent > ANSWERS + WRITE {
-                self.failed = true;
                 return Err(Rustls::General("the remote asks for more answers than it reads".to_owned()));
             }
         }
@@ -220,20 +236,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if into.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        if self.failed {
-            return Poll::Ready(Err(broken(failed_before())));
-        }
         let before = into.filled().len();
         loop {
-            if !self.plain.is_empty() {
+            // A record that fails takes nothing of what came before it away: that is read first, and then the failure.
+            let worked = if !self.plain.is_empty() {
                 self.take_plain(into);
-            } else if self.unused {
-                self.work_incoming(records, Some(into), &mut Goal::Nothing).map_err(broken)?;
-            }
-            if into.filled().len() > before || self.closed {
+                Ok(())
+            } else if self.unused && self.failed.is_none() {
+                self.work_incoming(records, Some(into), &mut Goal::Nothing)
+            } else {
+                self.check()
+            };
+            if into.filled().len() > before {
                 break;
             }
-            if ready!(self.poll_receive(records, cx, Some(into)))? == 0 && !self.closed {
+            worked.map_err(broken)?;
+            if self.closed {
+                break;
+            }
+            let received = ready!(self.poll_receive(records, cx, Some(into)));
+            if into.filled().len() > before {
+                break;
+            }
+            if received? == 0 && !self.closed {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
@@ -361,10 +386,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
-}
-
-fn failed_before() -> Rustls {
-    Rustls::General("TLS has failed on this stream before".to_owned())
 }
 
 fn broken(error: Rustls) -> io::Error {

@@ -106,6 +106,12 @@ fn contradictions(said: &Certificates) -> Vec<Found> {
         (ClientCertificates::Optional | ClientCertificates::Required, None) => {
             problem("tls.client", "needs tls.client_ca, to tell good certificates from others");
         }
+        (ClientCertificates::Optional | ClientCertificates::Required, Some(_)) if !said.are_there() => {
+            problem(
+                "tls.client",
+                "there is no tls.cert: this server does no TLS itself and would ask nobody",
+            );
+        }
         _ => {}
     }
     if acme.is_said() {

@@ -157,6 +157,29 @@ fn inflated_text_is_judged_as_it_is_inflated() {
     assert_eq!(violation(&server.receive(&masked(0x81 | RSV1, &cut))), Violation::InvalidUtf8);
 }
 
+#[test]
+fn what_arrives_after_our_close_is_dropped_uninflated_where_nobody_wants_it_and_the_close_is_still_found() {
+    for takeover in [true, false] {
+        let mut server = server(takeover);
+        server.connection.discard();
+        let bomb = squeezed(&vec![0; 1 << 19]);
+        let events = server.receive(&masked(0x82 | RSV1, &bomb));
+        assert!(matches!(events[..], [Event::Binary(_)]), "an open connection discards nothing");
+        let inflated = server.connection.counters().received.inflated_bytes;
+        // The middle of a message is no other place than its beginning.
+        let frame = masked(0x02 | RSV1, &bomb);
+        assert_eq!(server.receive(&frame[..100]), []);
+        server.connection.close(server.now, Some(CloseCode::NORMAL), "").expect("a reason that fits");
+        server.connection.discard();
+        assert_eq!(server.receive(&frame[100..]), []);
+        assert_eq!(server.receive(&masked(0x80, &[0xff; 50])), []);
+        assert_eq!(server.receive(&masked(0x81, &[0xff])), [], "not judged");
+        assert!(server.connection.counters().received.inflated_bytes - inflated < 1 << 18);
+        let end = server.receive(&masked(0x88, &1000u16.to_be_bytes()));
+        assert!(matches!(&end[..], [Event::Closed(closed)] if closed.code == 1000), "{end:?}");
+    }
+}
+
 /// Found by fuzzing: in one piece the data was refused, byte by byte the text.
 #[test]
 fn what_comes_out_before_the_data_goes_wrong_is_judged_first_however_it_is_cut() {

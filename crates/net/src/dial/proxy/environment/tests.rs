@@ -9,7 +9,7 @@ fn proxy(variables: &[(&str, &str)], url: &str) -> Option<String> {
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
-    Environment::read(|name| find(name).map(|(_, value)| (*value).to_owned()))
+    Environment::read(|name| find(name).map(|(_, value)| OsString::from(value)))
 }
 
 #[test]
@@ -62,6 +62,15 @@ fn hosts_suffixes_networks_ports_and_the_star_are_exempt() {
         ("example.com:80", "ws://example.com/", true),
         ("127.0.0.1:9001", "ws://127.0.0.1:9001/", true),
         ("127.0.0.1:9001", "ws://127.0.0.1:9002/", false),
+        ("example.com", "ws://example.com./", true),
+        ("example.com", "ws://chat.example.com./", true),
+        ("example.com.", "ws://example.com/", true),
+        ("example.com.", "ws://example.com./", true),
+        (".example.com.", "ws://chat.example.com/", true),
+        ("example.com.:8080", "ws://example.com:8080/", true),
+        ("example.com.:8080", "ws://example.com./", false),
+        ("example.com..", "ws://example.com/", false),
+        (".", "ws://example.com/", false),
         ("*", "ws://example.com/", true),
         ("*", "ws://192.0.2.1/", true),
         ("*", "ws://[2001:db8::1]/", true),
@@ -85,4 +94,25 @@ fn a_variable_that_is_no_proxy_is_an_error_that_names_it_and_not_its_value() {
     // What is exempt needs no proxy.
     let url = WsUrl::parse("ws://example.com/").expect("a URL");
     assert_eq!(environment.proxy_for(&url), Ok(None));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_variable_that_is_not_utf8_is_an_error_and_not_the_direct_way() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
+    let environment = Environment::read(|name| match name {
+        "HTTPS_PROXY" => Some(bytes(b"http://zoe:hunter\xff@proxy:1")),
+        "HTTP_PROXY" => Some(bytes(b"http://proxy:2")),
+        "REQUEST_METHOD" => Some(bytes(b"G\xffT")),
+        "NO_PROXY" => Some(bytes(b"\xff.example,exempt.example")),
+        _ => None,
+    });
+    let asked = |url: &str| environment.proxy_for(&WsUrl::parse(url).expect("a URL"));
+    let error = asked("wss://example.com/").expect_err("nobody can read it").to_string();
+    assert_eq!(error, "the environment variable HTTPS_PROXY is not UTF-8");
+    assert_eq!(asked("wss://exempt.example/"), Ok(None), "the rest of the list holds");
+    assert!(asked("wss://other.example/").is_err(), "what cannot be read in the list exempts nothing");
+    assert_eq!(asked("ws://example.com/"), Ok(None), "a CGI process, whatever its method");
 }

@@ -118,6 +118,10 @@ fn contradictions_are_told() {
         ("[tls]\nkey = \"a.key\"", "trunkline.toml:2: tls.cert: certificates: 0, keys: 1"),
         ("[tls]\ncert = [\"a\", \"b\"]\nkey = \"a\"", "trunkline.toml:2: tls.cert: certificates: 2, keys: 1"),
         ("[tls]\nclient = \"required\"", "trunkline.toml:2: tls.client: needs tls.client_ca"),
+        (
+            "[tls]\nclient = \"required\"\nclient_ca = \"ca.pem\"",
+            "trunkline.toml:2: tls.client: there is no tls.cert",
+        ),
         ("[tls]\nclient_ca = \"ca.pem\"", "trunkline.toml:2: tls.client_ca: of no use"),
         ("[tls.acme]\ndomains = \"a.example\"", "trunkline.toml:2: tls.acme.cache: required"),
         ("[tls.acme]\ncache = \"c\"", "trunkline.toml:2: tls.acme.domains: required with"),
