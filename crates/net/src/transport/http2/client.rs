@@ -71,6 +71,7 @@ impl Session {
                 timeout(limit, begun).await.map_err(|_| Http2Error::TimedOut("the server's settings"))??
             }
         };
+        // One for each stream that is open: bounded by the places.
         let (drains, given) = mpsc::unbounded_channel();
         tokio::spawn(drive(connection, given, keepalive));
         Ok(Self {
