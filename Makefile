@@ -23,7 +23,7 @@ unit: ## everything cargo tests: unit, property, tidy, doctests, broker suite
 autobahn: ## the Autobahn suite in both roles; reports in compliance/out
 	@compliance/suite autobahn
 
-autobahn-full: ## all 517 cases of it, a quarter of an hour
+autobahn-full: ## all 517 cases of it, five minutes on an idle machine
 	@compliance/suite autobahn-full
 
 strict: ## what Autobahn does not check, on raw sockets
