@@ -3,6 +3,7 @@
 mod api;
 mod args;
 mod command;
+mod cores;
 mod descriptors;
 mod exit;
 mod hub;
@@ -10,6 +11,7 @@ mod output;
 mod settings;
 mod signals;
 mod stdin;
+mod stop;
 mod url;
 mod way;
 

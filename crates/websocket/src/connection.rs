@@ -308,6 +308,16 @@ impl Connection {
         self.tally.counters(self.output.written(), compressed)
     }
 
+    /// Bytes that compressed messages have become, of [`Connection::counters`].
+    pub fn inflated_bytes(&self) -> u64 {
+        self.compression.as_deref().map_or(0, |compression| compression.totals().0.inflated)
+    }
+
+    /// Whether the remote waits for a Pong that is not written yet.
+    pub fn owes_pong(&self) -> bool {
+        self.output.owes_pong()
+    }
+
     /// How a message can be compressed once for many connections such as this; see
     /// [`Prepared::deflated`](crate::Prepared::deflated). `None` without permessage-deflate, and where what we send reaches
     /// back over earlier messages ("context takeover"): nobody else can then do it.

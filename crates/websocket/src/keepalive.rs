@@ -11,7 +11,7 @@ pub(crate) struct Keepalive {
     last_heard: Instant,
     /// From a Ping until its answer: most of the time there is none.
     asking: Option<Box<Asking>>,
-    /// In microseconds.
+    /// In microseconds, and one more.
     round_trip: Option<NonZeroU32>,
     /// Counts the Pings: each has a payload of its own, so that a late Pong is not taken for the next one's.
     count: u32,
@@ -89,13 +89,13 @@ impl Keepalive {
             && let Some(asked) = self.asking.as_mut().and_then(|asking| asking.measuring.take())
         {
             let micros = now.saturating_duration_since(asked).as_micros();
-            // Within a microsecond is still a round trip; more than an hour is more than anybody waits.
-            self.round_trip = NonZeroU32::new(u32::try_from(micros).unwrap_or(u32::MAX).max(1));
+            // Beyond 71 minutes it is not worth a wider number.
+            self.round_trip = NonZeroU32::new(u32::try_from(micros).unwrap_or(u32::MAX).saturating_add(1));
         }
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.round_trip.map(|micros| Duration::from_micros(micros.get().into()))
+        self.round_trip.map(|micros| Duration::from_micros(u64::from(micros.get()) - 1))
     }
 
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<(Instant, Why)> {

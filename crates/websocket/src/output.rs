@@ -51,6 +51,11 @@ impl OutputBuffer {
     pub fn with_capacity(bytes: usize) -> Self {
         Self(Box::new(Queue { open: Vec::with_capacity(bytes), lent: true, ..Queue::default() }))
     }
+
+    /// Bytes it holds memory for, which may have grown while it was lent.
+    pub fn capacity(&self) -> usize {
+        self.0.open.capacity() + self.0.sealed.capacity() * size_of::<Bytes>()
+    }
 }
 
 impl Output {
@@ -157,6 +162,11 @@ impl Output {
     pub(crate) fn pong_queued(&mut self) {
         let end = self.end();
         self.queue().pongs.queued(end);
+    }
+
+    /// Whether a Pong waits, in the output or held back from it.
+    pub(crate) fn owes_pong(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.pongs.is_owed(self.written))
     }
 
     /// The Pong that was held, once those before it have left.

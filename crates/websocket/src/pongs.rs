@@ -45,6 +45,11 @@ impl Pongs {
         if self.waiting == 0 { self.held.take() } else { None }
     }
 
+    /// Whether one is not written yet.
+    pub(crate) fn is_owed(&self, written: u64) -> bool {
+        self.held.is_some() || (self.waiting > 0 && written < self.mark)
+    }
+
     /// Whether there is one that found no room.
     pub(crate) fn is_holding(&self) -> bool {
         self.held.is_some()
