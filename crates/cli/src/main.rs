@@ -4,9 +4,11 @@ mod api;
 mod args;
 mod command;
 mod descriptors;
+mod dial;
 mod exit;
 mod hub;
 mod output;
+mod refusal;
 mod settings;
 mod signals;
 mod stdin;
@@ -47,6 +49,7 @@ fn run(command: Command) -> Outcome {
             Command::Subscribe(args) => command::subscribe::run(args).await,
             Command::Connect(args) => command::connect::run(args).await,
             Command::Echo(args) => command::echo::run(args).await,
+            Command::Bench(args) => command::bench::run(*args).await,
         }
     });
     // A name look-up that hangs must not keep a process that is done.
