@@ -162,6 +162,7 @@ fn some_time(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
 
     #[test]
     fn a_rate_is_a_thousandth_to_a_million_a_second() {
@@ -174,6 +175,18 @@ mod tests {
             );
         }
         assert!(rate("fast").is_err());
+    }
+
+    #[test]
+    fn counts_and_sizes_are_taken_up_to_their_limits_and_not_one_more() {
+        for (flag, most) in [("--connections", 1_000_000_u64), ("--size", 64 << 20), ("--in-flight", 65_536)]
+        {
+            let parses = |number: u64| {
+                let args = ["trunkline", "bench", "ws://h/", flag, &number.to_string()];
+                crate::args::Cli::try_parse_from(args).is_ok()
+            };
+            assert_eq!((parses(most), parses(most + 1)), (true, false), "{flag}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use trunkline_net::url::WsUrl;
@@ -207,6 +208,7 @@ impl Talk<'_> {
                 received = self.socket.recv() => {
                     now = Instant::now();
                     self.receive(plan, received, now)?;
+                    now = self.receive_more(plan, now)?;
                 }
                 () = run.due(self.sender), if room => now = Instant::now(),
                 () = &mut over, if sending => {
@@ -219,6 +221,17 @@ impl Talk<'_> {
                 }
             }
         }
+    }
+
+    /// Receives what else has arrived, so that what is sent for it leaves in one write. Gives the time.
+    fn receive_more(&mut self, plan: &Plan, mut now: Instant) -> Result<Instant, End> {
+        while !self.waiting.is_empty()
+            && let Some(received) = self.socket.recv().now_or_never()
+        {
+            now = Instant::now();
+            self.receive(plan, received, now)?;
+        }
+        Ok(now)
     }
 
     /// Queues what is due, as far as there is room. Receiving is what writes it.

@@ -47,6 +47,8 @@ pub(super) struct Turns {
     number: u64,
     /// Messages to be measured that are left, where their number ends it.
     left: Option<u64>,
+    /// The warm-up is over.
+    measuring: bool,
 }
 
 impl Load {
@@ -84,11 +86,13 @@ impl Turns {
     /// The share of a sender, who is one of [`Plan::senders`] and counted from 0.
     pub(super) fn new(plan: Plan, sender: u64) -> Self {
         let share = |all: u64| all / plan.senders + u64::from(sender < all % plan.senders);
-        Self { plan, sender, number: 0, left: plan.load.messages.map(share) }
+        Self { plan, sender, number: 0, left: plan.load.messages.map(share), measuring: false }
     }
 
-    /// The moment that the next message counts from, if it is due.
-    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+    /// The moment that the next message counts from, if it is due. What was due in the warm-up, and not sent in it, is left
+    /// out: at a rate that cannot be held, nothing would be measured.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Instant> {
+        self.skip_warm_up(now);
         let moment = self.moment(now)?;
         let in_time = self.plan.until().is_none_or(|until| moment < until);
         (in_time && moment <= now).then_some(moment)
@@ -113,11 +117,23 @@ impl Turns {
     pub(super) fn missed(&self, end: Instant) -> u64 {
         let Some(rate) = self.plan.load.rate else { return 0 };
         let end = self.plan.until().map_or(end, |until| until.min(end));
-        let passed = end.saturating_duration_since(self.plan.begin).as_secs_f64();
-        let due_of_all = (passed * rate).ceil() as u64;
-        let due = due_of_all.saturating_sub(self.sender).div_ceil(self.plan.senders);
-        let missed = due.saturating_sub(self.number);
+        let missed = self.due_by(end, rate).saturating_sub(self.number);
         self.left.map_or(missed, |left| left.min(missed))
+    }
+
+    fn skip_warm_up(&mut self, now: Instant) {
+        let from = self.plan.measured_from();
+        let (Some(rate), true) = (self.plan.load.rate, !self.measuring && now >= from) else { return };
+        self.measuring = true;
+        let before = self.due_by(from, rate);
+        self.number = self.number.max(before);
+    }
+
+    /// How many messages are due before a moment.
+    fn due_by(&self, moment: Instant, rate: f64) -> u64 {
+        let passed = moment.saturating_duration_since(self.plan.begin).as_secs_f64();
+        let due_of_all = (passed * rate).ceil() as u64;
+        due_of_all.saturating_sub(self.sender).div_ceil(self.plan.senders)
     }
 
     fn moment(&self, now: Instant) -> Option<Instant> {
@@ -173,9 +189,13 @@ mod tests {
         let plan = plan(Some(10.0), None, 1);
         let mut turns = Turns::new(plan, 0);
         let now = plan.begin + SECOND;
+        assert_eq!(turns.due(now - SECOND / 2), Some(plan.begin));
         let sent = std::iter::from_fn(|| turns.due(now).map(|moment| turns.take(moment))).count();
-        assert_eq!(sent, 11);
-        assert_eq!(turns.due(now + SECOND / 2), Some(plan.begin + Duration::from_millis(1100)));
+        assert_eq!(sent, 1, "the warm-up is over, and only what is measured is made up for");
+        let later = now + SECOND / 2;
+        let sent = std::iter::from_fn(|| turns.due(later).map(|moment| turns.take(moment))).count();
+        assert_eq!(sent, 5);
+        assert_eq!(turns.due(now + SECOND), Some(plan.begin + Duration::from_millis(1600)));
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub(super) struct Echo {
 pub(super) struct Messages {
     pub(super) sent: u64,
     pub(super) echoed: u64,
-    /// Due while it was measured, and never sent: the rate was not held.
+    /// Due while it was measured, and never sent. Many of them mean that the rate was not held.
     pub(super) unsent: u64,
     pub(super) per_second: f64,
 }

@@ -53,7 +53,7 @@ impl Echo {
             let _ = write!(words, "; {} were sent", HumanCount(*sent));
         }
         if *unsent > 0 {
-            let _ = write!(words, "; {} were due and not sent: the rate was not held", HumanCount(*unsent));
+            let _ = write!(words, "; {} were due and not sent", HumanCount(*unsent));
         }
         row(f, "messages", words)?;
         let Bytes { sent, received, wire_sent, wire_received } = &self.bytes;
@@ -80,7 +80,7 @@ impl Hub {
             DecimalBytes(*bytes)
         );
         if *unsent > 0 {
-            let _ = write!(words, "; {} were due and not sent: the rate was not held", HumanCount(*unsent));
+            let _ = write!(words, "; {} were due and not sent", HumanCount(*unsent));
         }
         row(f, "publications", words)?;
         if self.subscribers > 0 {
@@ -219,7 +219,7 @@ mod tests {
         let text = report.to_string();
         for words in [
             "ws://h:1: 0-byte binary messages, deflate offered, 2500.5 a second, at most 100 in flight; interrupted\n",
-            "18 echoed in 2.00 s: 9.0/s; 20 were sent; 5,000 were due and not sent: the rate was not held\n",
+            "18 echoed in 2.00 s: 9.0/s; 20 were sent; 5,000 were due and not sent\n",
             &format!("\nsent late by  {PERCENTILES}\n"),
             "\nerrors        1,202\n  1,200 not opened: refused\n  2 unanswered: gone",
         ] {
