@@ -45,14 +45,14 @@ fn every_echo_is_counted() {
 fn compression_shows_in_the_bytes_on_the_wire() {
     let (_echo, url) = Running::echo(&[]);
     let wire = |options: &[&str]| {
-        let args = ["bench", &url, "--messages", "50", "--size", "4000", "--json"];
+        let args = ["bench", &url, "--messages", "20", "--size", "4000", "--json"];
         let result = json(&run(&[&args, options].concat(), ""));
-        assert_eq!(result["bytes"]["sent"], 200_000);
+        assert_eq!(result["bytes"]["sent"], 80_000);
         result["bytes"]["wire_sent"].as_u64().expect("a number")
     };
-    assert!(wire(&[]) > 200_000);
-    assert!(wire(&["--deflate"]) < 150_000);
-    assert!(wire(&["--deflate", "--binary"]) > 200_000);
+    assert!(wire(&[]) > 80_000);
+    assert!(wire(&["--deflate"]) < 60_000);
+    assert!(wire(&["--deflate", "--binary"]) > 80_000);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_hub_that_is_killed_is_an_error_and_not_waited_for_at_the_end() {
     let done = bench.wait();
     assert_eq!(done.code, Some(1), "{}", done.err);
     let result = json(&done);
-    assert!(count(&result, "ended") >= 2, "{result}");
+    assert!((1..=2).contains(&count(&result, "ended")), "{result}");
 }
 
 #[test]

@@ -103,12 +103,12 @@ impl Shared {
 /// The whole life of a connection.
 async fn connection(shared: Arc<Shared>, number: u32, first: Option<WebSocket<Dialled>>, opening: Opening) {
     let run = &shared.run;
-    let open = async {
+    let open = Box::pin(async {
         match first {
             Some(socket) => Ok(socket),
             None => shared.connect().await,
         }
-    };
+    });
     let Some(socket) = run.open(number, open).await else { return };
     let sender = run.enlist();
     drop(opening);

@@ -259,8 +259,10 @@ impl Line {
     async fn changed(&mut self, errors: &Errors) {
         match self.events.next().await {
             Some(ConnectionEvent::Disconnected { ending, .. }) => {
-                self.cut = true;
-                errors.add(Kind::Ended, ending);
+                // What fails after that are attempts to come back.
+                if !std::mem::replace(&mut self.cut, true) {
+                    errors.add(Kind::Ended, ending);
+                }
             }
             Some(ConnectionEvent::Connected { .. }) => self.cut = false,
             Some(_) => {}

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -101,10 +102,12 @@ impl Run {
 
     /// Opens the connection with this number, when it is its turn. None if it did not open, which is counted, or if it is
     /// too late for it.
+    ///
+    /// Boxed, because opening takes more room than being open, and a task never gives back what it once needed.
     pub(super) async fn open<T, E: Display>(
         &self,
         number: u32,
-        open: impl Future<Output = Result<T, E>>,
+        open: Pin<Box<impl Future<Output = Result<T, E>>>>,
     ) -> Option<T> {
         let opening = async {
             sleep_until((self.ramp_begin + self.ramp * number).into()).await;

@@ -19,12 +19,12 @@ use super::{Line, Shared};
 /// The whole life of a publisher. `number` is the one of its connection.
 pub(super) async fn publisher(shared: Arc<Shared>, number: u32, first: Option<Client>, opening: Opening) {
     let run = &shared.run;
-    let open = async {
+    let open = Box::pin(async {
         match first {
             Some(client) => Ok(client),
             None => shared.connect(number).await,
         }
-    };
+    });
     let Some(client) = run.open(number, open).await else { return };
     let line = Line::new(&client);
     let sender = run.enlist();

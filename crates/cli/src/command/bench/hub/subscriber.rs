@@ -33,12 +33,12 @@ impl Seat {
 
 /// The whole life of a subscriber.
 pub(super) async fn subscriber(shared: Arc<Shared>, number: u32, first: Option<Seat>, opening: Opening) {
-    let open = async {
+    let open = Box::pin(async {
         match first {
             Some(seat) => Ok(seat),
             None => Seat::take(&shared, number).await,
         }
-    };
+    });
     let Some(seat) = shared.run.open(number, open).await else { return };
     drop(opening);
     let sequences = vec![Sequence::default(); shared.publishers as usize].into();
