@@ -39,11 +39,27 @@ pub(crate) struct LinkId {
     pub serial: u64,
 }
 
+/// A way into the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Messages of a WebSocket.
+    WebSocket,
+}
+
+impl Door {
+    /// Its name, as backends see it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Door::WebSocket => "websocket",
+        }
+    }
+}
+
 /// How a client came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
     /// By which door.
-    pub door: &'static str,
+    pub door: Door,
     /// From where.
     pub address: ClientAddress,
 }
