@@ -170,7 +170,7 @@ impl Peer {
     pub(crate) fn new(rules: Arc<Rules>, now: Now) -> Peer {
         Peer {
             state: State::Fresh { deadline: now.instant + rules.limits.connect_timeout },
-            allowance: Arc::new(Allowance::new(rules.limits.commands, now.instant)),
+            allowance: Arc::new(Allowance::new(now.instant)),
             rules,
             busy: None,
         }

@@ -13,7 +13,7 @@ impl Peer {
             ..trunkline_dialect::Limits::default()
         };
         let incoming = json::decode_command(message, &limits);
-        if !self.allowance.command(now.instant) {
+        if !self.allowance.command(self.rules.limits.commands, now.instant) {
             return self.refuse_for_rate(now, &incoming);
         }
         match incoming {
@@ -27,7 +27,7 @@ impl Peer {
     fn refuse_for_rate(&mut self, now: Now, incoming: &Result<Incoming, BadCommand>) {
         let rate = self.rules.limits.commands;
         let message = format!("at most {} commands a second, and {} at once", rate.per_second, rate.burst);
-        if !self.allowance.refusal(now.instant) {
+        if !self.allowance.refusal(rate, now.instant) {
             return self.end(Ending::new(Code::RateLimited, message));
         }
         let id = match incoming {

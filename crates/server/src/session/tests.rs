@@ -41,7 +41,7 @@ fn outbox() -> Arc<Outbox> {
 }
 
 fn allowance() -> Arc<Allowance> {
-    Arc::new(Allowance::new(Limits::default().commands, Instant::now()))
+    Arc::new(Allowance::new(Instant::now()))
 }
 
 fn origin(ip: &str) -> Origin {
