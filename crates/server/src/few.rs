@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "a map itself takes 48 bytes, which the one entry seldom does")]
 pub(crate) enum Few<K, V> {
+    #[default]
     None,
     One(K, V),
     /// Until it is empty again: one that had two will have two again.
@@ -116,12 +118,6 @@ impl<K: Eq + Hash, V> Few<K, V> {
             Few::Many(many) => (None, Some(many.keys())),
         };
         one.into_iter().chain(many.into_iter().flatten())
-    }
-}
-
-impl<K, V> Default for Few<K, V> {
-    fn default() -> Few<K, V> {
-        Few::None
     }
 }
 

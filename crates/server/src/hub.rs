@@ -310,7 +310,7 @@ impl Topic {
     /// One step of one subscription's catching up. `None` if there is no such subscription.
     fn catch_up(&mut self, link: LinkId, channel: &ChannelName, page: HistoryPage) -> Option<Progress> {
         let subscription = self.subscriptions.get_mut(&link)?;
-        let step = subscription.catch_up(link, channel, page, &mut self.head);
+        let step = subscription.catch_up(link, channel, page, &self.head);
         if step.progress == Progress::More {
             subscription.outbox.behind(channel);
         }
