@@ -7,23 +7,21 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[expect(clippy::box_collection, reason = "a map itself takes 48 bytes, which the one entry seldom does")]
 pub(crate) enum Few<K, V> {
-    #[default]
-    None,
     One(K, V),
-    /// Until it is empty again: one that had two will have two again.
-    Many(Box<HashMap<K, V>>),
+    /// Nothing, or more than one; until it is empty again, for what had two will have two again. (Nothing as a variant of its own
+    /// would make a map of texts a word larger.)
+    Many(Option<Box<HashMap<K, V>>>),
 }
 
 impl<K: Eq + Hash, V> Few<K, V> {
     /// How many entries there are.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Few::None => 0,
             Few::One(..) => 1,
-            Few::Many(many) => many.len(),
+            Few::Many(many) => many.as_ref().map_or(0, |many| many.len()),
         }
     }
 
@@ -39,9 +37,8 @@ impl<K: Eq + Hash, V> Few<K, V> {
         Q: Eq + Hash + ?Sized,
     {
         match self {
-            Few::None => false,
             Few::One(own, _) => own.borrow() == key,
-            Few::Many(many) => many.contains_key(key),
+            Few::Many(many) => many.as_ref().is_some_and(|many| many.contains_key(key)),
         }
     }
 
@@ -52,9 +49,8 @@ impl<K: Eq + Hash, V> Few<K, V> {
         Q: Eq + Hash + ?Sized,
     {
         match self {
-            Few::None => None,
             Few::One(own, value) => (Borrow::<Q>::borrow(own) == key).then_some(value),
-            Few::Many(many) => many.get_mut(key),
+            Few::Many(many) => many.as_mut()?.get_mut(key),
         }
     }
 
@@ -62,13 +58,13 @@ impl<K: Eq + Hash, V> Few<K, V> {
     pub(crate) fn insert(&mut self, key: K, value: V) {
         *self = match std::mem::take(self) {
             Few::One(own, old) if own != key => {
-                Few::Many(Box::new(HashMap::from([(own, old), (key, value)])))
+                Few::Many(Some(Box::new(HashMap::from([(own, old), (key, value)]))))
             }
-            Few::None | Few::One(..) => Few::One(key, value),
-            Few::Many(mut many) => {
+            Few::Many(Some(mut many)) => {
                 many.insert(key, value);
-                Few::Many(many)
+                Few::Many(Some(many))
             }
+            Few::Many(None) | Few::One(..) => Few::One(key, value),
         };
     }
 
@@ -79,9 +75,9 @@ impl<K: Eq + Hash, V> Few<K, V> {
         Q: Eq + Hash + ?Sized,
     {
         let removed = match self {
-            Few::None => return false,
+            Few::Many(None) => return false,
             Few::One(own, _) => Borrow::<Q>::borrow(own) == key,
-            Few::Many(many) => {
+            Few::Many(Some(many)) => {
                 let removed = many.remove(key).is_some();
                 if !many.is_empty() {
                     return removed;
@@ -90,7 +86,7 @@ impl<K: Eq + Hash, V> Few<K, V> {
             }
         };
         if removed {
-            *self = Few::None;
+            *self = Few::default();
         }
         removed
     }
@@ -98,26 +94,31 @@ impl<K: Eq + Hash, V> Few<K, V> {
     /// Keeps the entries for which `keep` answers `true`.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         let kept = match self {
-            Few::None => return,
+            Few::Many(None) => return,
             Few::One(key, value) => keep(key, value),
-            Few::Many(many) => {
+            Few::Many(Some(many)) => {
                 many.retain(keep);
                 !many.is_empty()
             }
         };
         if !kept {
-            *self = Few::None;
+            *self = Few::default();
         }
     }
 
     /// All names, in no order.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
         let (one, many) = match self {
-            Few::None => (None, None),
             Few::One(key, _) => (Some(key), None),
-            Few::Many(many) => (None, Some(many.keys())),
+            Few::Many(many) => (None, many.as_ref().map(|many| many.keys())),
         };
         one.into_iter().chain(many.into_iter().flatten())
+    }
+}
+
+impl<K, V> Default for Few<K, V> {
+    fn default() -> Few<K, V> {
+        Few::Many(None)
     }
 }
 
@@ -132,6 +133,7 @@ mod tests {
     #[test]
     fn one_entry_needs_no_heap() {
         assert!(size_of::<Few<[u8; 16], ()>>() <= 24);
+        assert_eq!(size_of::<Few<std::sync::Arc<str>, ()>>(), size_of::<std::sync::Arc<str>>());
     }
 
     proptest! {

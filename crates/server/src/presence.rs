@@ -62,7 +62,7 @@ impl Presence {
     pub(crate) fn enter(&mut self, link: LinkId, user: &UserId, info: Option<&Json>) -> bool {
         let here = self.members.entry(user.clone());
         let joined = matches!(here, indexmap::map::Entry::Vacant(_));
-        let here = here.or_insert_with(|| Here { info: None, sessions: Few::None });
+        let here = here.or_insert_with(|| Here { info: None, sessions: Few::default() });
         let newer = here.sessions.get_mut(&link.session).is_none_or(|stay| stay.serial <= link.serial);
         if newer {
             here.sessions.insert(link.session, Stay { serial: link.serial, until: None });
