@@ -2,14 +2,19 @@
 //!
 //! Some of these hold secrets, so none can be printed with `{:?}`.
 
+mod bench;
+mod dial;
+
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::bench::{Bench, BenchHub, Load};
+pub(crate) use self::dial::{Dial, Http2};
 
 /// Where `trunkline serve` listens by default, for those who talk to it.
 const HUB: &str = "ws://127.0.0.1:8101/connect";
@@ -42,6 +47,7 @@ pub(crate) enum Command {
     Subscribe(Subscribe),
     Connect(Connect),
     Echo(Echo),
+    Bench(Box<Bench>),
 }
 
 /// The connection server
@@ -251,60 +257,12 @@ pub(crate) struct Connect {
     /// nowhere
     pub(crate) url: String,
 
-    /// A ticket, sent as X-Auth-Token: a URL would end up in logs
-    #[arg(long, value_name = "TICKET", allow_hyphen_values = true)]
-    pub(crate) ticket: Option<String>,
-
-    /// One more header, `Origin` too. May be repeated. A redirect to another host leaves them out, but for Origin
-    #[arg(long = "header", value_name = "'Name: value'")]
-    pub(crate) headers: Vec<Header>,
-
-    /// One more subprotocol to offer, the preferred first. May be repeated
-    #[arg(long = "subprotocol", value_name = "NAME")]
-    pub(crate) subprotocols: Vec<String>,
-
-    /// Offer to compress messages
-    #[arg(long)]
-    pub(crate) deflate: bool,
-
-    /// In an HTTP/2 connection: over TLS if the server can, else by HTTP/1.1; with `prior-knowledge` always
-    #[arg(
-        long,
-        value_name = "WHEN",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "alpn"
-    )]
-    pub(crate) http2: Option<Http2>,
-
-    /// How many redirects to follow; never from wss:// to ws://
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) redirects: u8,
-
-    /// How long connecting may take, redirects included [default: 30, and at most 15 for each phase of it]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) timeout: Option<Duration>,
-
-    /// PEM file with a certificate to show to a server that asks for one, and the chain behind it. A proxy never sees it
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub(crate) cert: Option<PathBuf>,
-
-    /// PEM file with the private key of --cert
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub(crate) key: Option<PathBuf>,
-
     #[command(flatten)]
-    pub(crate) way: Way,
+    pub(crate) dial: Dial,
 
     /// As a pipe: after the end of stdin, close when no message has come for this long
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     pub(crate) wait: Duration,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Http2 {
-    Alpn,
-    PriorKnowledge,
 }
 
 /// A bare WebSocket echo server: any path, any Origin, no subprotocol
@@ -327,25 +285,6 @@ pub(crate) struct Echo {
     pub(crate) no_deflate: bool,
 }
 
-/// A header as typed, `Name: value`.
-#[derive(Clone)]
-pub(crate) struct Header {
-    pub(crate) name: String,
-    pub(crate) value: String,
-}
-
-impl FromStr for Header {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, value) = text.split_once(':').ok_or("a header is written 'Name: value'")?;
-        let (name, value) = (name.to_owned(), value.trim().to_owned());
-        http::HeaderName::try_from(&name).map_err(|_| "HTTP does not allow that name")?;
-        http::HeaderValue::try_from(&value).map_err(|_| "HTTP does not allow that value")?;
-        Ok(Self { name, value })
-    }
-}
-
 fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
@@ -359,15 +298,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_header_is_a_name_and_a_value_with_a_colon_between_them() {
-        let header: Header = "X-Forwarded-For:  10.0.0.1:80 ".parse().expect("a header");
-        assert_eq!((header.name.as_str(), header.value.as_str()), ("X-Forwarded-For", "10.0.0.1:80"));
-        for bad in ["", "no colon", ": value", "na me: value", "name: va\nlue"] {
-            assert!(bad.parse::<Header>().is_err(), "{bad:?}");
-        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One file a command: what it does with its arguments, and what it prints.
 
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod connect;
 pub(crate) mod echo;

@@ -3,13 +3,17 @@
 mod api;
 mod args;
 mod command;
+mod cores;
 mod descriptors;
+mod dial;
 mod exit;
 mod hub;
 mod output;
+mod refusal;
 mod settings;
 mod signals;
 mod stdin;
+mod stop;
 mod url;
 mod way;
 
@@ -17,10 +21,15 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command};
 use crate::exit::{Failure, Outcome};
+
+/// Many small objects that live as long as a connection, some of them aligned to cache lines, and buffers that come and go.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // The one place where it is chosen. It fails where there is one already, and nobody was here before.
@@ -47,6 +56,7 @@ fn run(command: Command) -> Outcome {
             Command::Subscribe(args) => command::subscribe::run(args).await,
             Command::Connect(args) => command::connect::run(args).await,
             Command::Echo(args) => command::echo::run(args).await,
+            Command::Bench(args) => command::bench::run(*args).await,
         }
     });
     // A name look-up that hangs must not keep a process that is done.

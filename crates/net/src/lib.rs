@@ -72,6 +72,7 @@ mod dial;
 mod error;
 mod scratch;
 mod shelf;
+mod timers;
 mod transport;
 mod websocket;
 
@@ -95,7 +96,7 @@ pub use trunkline_websocket::deflate::{self, DeflateConfig};
 pub use trunkline_websocket::handshake;
 pub use trunkline_websocket::url;
 pub use trunkline_websocket::{
-    Cause, CloseCode, Closed, Counters, EndedBy, Kind, Leniency, Limits, Message, Misuse, Prepared, Role,
-    Setup, Traffic, Utf8Bytes, Violation, Why, backoff,
+    Cause, CloseCode, Closed, Counters, EndedBy, Kind, Leniency, Limits, Message, MessageRef, Misuse,
+    Prepared, Role, Setup, Traffic, Utf8Bytes, Violation, Why, backoff,
 };
-pub use websocket::{Ended, MessageReader, MessageWriter, Receiver, Sender, WebSocket};
+pub use websocket::{Ended, MessageReader, MessageWriter, Received, Receiver, Replies, Sender, WebSocket};

@@ -1,12 +1,19 @@
-//! The receive buffer of a thread. A connection has bytes of its own only while a message is incomplete or untaken.
+//! The buffers of a thread. A connection has bytes of its own only while a message is incomplete or untaken, or while the
+//! stream does not take what it wrote.
 
 use std::cell::Cell;
+
+use trunkline_websocket::OutputBuffer;
 
 /// One read's worth: what a loopback or a fast path delivers at once, and small enough for the second-level cache.
 const SIZE: usize = 64 << 10;
 
+/// One write's worth: the answers to one read, with their headers, and a bit more.
+const OUTPUT: usize = SIZE + (16 << 10);
+
 thread_local! {
     static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+    static WRITTEN: Cell<Option<OutputBuffer>> = const { Cell::new(None) };
 }
 
 /// Lends the thread's buffer. Its contents mean nothing before or after.
@@ -17,4 +24,16 @@ pub(crate) fn with<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
     let result = work(&mut buffer);
     SCRATCH.set(Some(buffer));
     result
+}
+
+/// The thread's buffer to write into, to be [given back](give_back).
+pub(crate) fn output() -> OutputBuffer {
+    WRITTEN.take().unwrap_or_else(|| OutputBuffer::with_capacity(OUTPUT))
+}
+
+/// Gives such a buffer back; one that has grown is let go.
+pub(crate) fn give_back(buffer: OutputBuffer) {
+    if buffer.capacity() <= 2 * OUTPUT {
+        WRITTEN.set(Some(buffer));
+    }
 }

@@ -2,29 +2,32 @@
 
 mod drive;
 mod frames;
+mod handle;
+mod held;
 mod pieces;
 mod split;
 mod stream_sink;
+mod waits;
 mod wakers;
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Sleep;
 use trunkline_websocket::deflate::Variant;
-use trunkline_websocket::{
-    CloseCode, Closed, Connection, Counters, Kind, Limits, Message, Prepared, Role, Setup,
-};
+use trunkline_websocket::{CloseCode, Closed, Connection, Counters, Limits, Message, Prepared, Role, Setup};
 
 use self::drive::Until;
+use self::held::{Held, Ready};
+use self::waits::Waits;
 use self::wakers::{Side, Wakers};
 use crate::error::Error;
 use crate::shelf::shelf;
+use crate::timers::Alarm;
 
+pub use self::handle::{Received, Replies};
 pub use self::pieces::{MessageReader, MessageWriter};
 pub use self::split::{Ended, Receiver, Sender};
 
@@ -46,40 +49,26 @@ pub struct WebSocket<S> {
     /// `None` once the connection has ended and the stream was closed.
     stream: Option<S>,
     connection: Connection,
-    /// Bytes that were read but not looked at, because a message lay before them.
-    input: Vec<u8>,
-    input_at: usize,
-    /// What arrived while nobody received.
-    ready: Option<Ready>,
+    held: Held,
     /// The message that comes in pieces is not wanted any more.
     skipping: bool,
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
     wakers: Wakers,
     ended: Option<Box<Ending>>,
     /// An error of the stream, to be told with the end that follows from it.
     failed: Option<io::Error>,
     /// The stream took bytes that it may not have passed on yet.
     unflushed: bool,
-    /// Until when a stream that failed to write may still have something to read.
-    last_words: Option<Instant>,
-    /// Since when the stream has taken nothing, while something waits.
-    stalled: Option<Instant>,
+    /// Messages given since the last write.
+    unwritten: u8,
+    waits: Waits,
     /// The remote's direction of the stream has ended, and we still owe it something.
     read_over: bool,
     /// Our direction of the stream is shut down.
     shut: bool,
+    /// Frames are told of by us, while anybody looks at the log, and not by an observer of the application's.
+    own_observer: bool,
     subprotocol: Option<Box<str>>,
-}
-
-/// What has arrived and waits to be taken.
-enum Ready {
-    Message(Message),
-    /// A message begins that comes in pieces.
-    Begin(Kind),
-    Piece {
-        data: Bytes,
-        last: bool,
-    },
 }
 
 /// The end, kept for whoever asks.
@@ -96,26 +85,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub fn from_upgraded(stream: S, leftover: Bytes, role: Role, setup: impl Into<Setup>) -> Self {
         let mut setup = setup.into();
         setup.shelf.get_or_insert_with(shelf);
-        setup.observer.get_or_insert(frames::frame);
+        let own_observer = setup.observer.is_none();
         let id = frames::next_id();
         frames::opened(id, role);
         Self {
             id,
             stream: Some(stream),
             connection: Connection::new(role, setup, now()),
-            input: leftover.into(),
-            input_at: 0,
-            ready: None,
+            held: Held::of_input(leftover),
             skipping: false,
-            timer: None,
+            alarm: Alarm::default(),
             wakers: Wakers::default(),
             ended: None,
             failed: None,
             unflushed: false,
-            last_words: None,
-            stalled: None,
+            unwritten: 0,
+            waits: Waits::default(),
             read_over: false,
             shut: false,
+            own_observer,
             subprotocol: None,
         }
     }
@@ -336,12 +324,12 @@ impl<S> WebSocket<S> {
 
     /// Does something that may queue frames, so that they are logged with the connection's id.
     fn act<R>(&mut self, act: impl FnOnce(&mut Connection) -> R) -> R {
-        let _span = frames::enter(self.id);
+        let _span = frames::enter(self.id, &mut self.connection, self.own_observer);
         act(&mut self.connection)
     }
 
     fn take_received(&mut self) -> Option<Result<Message, Error>> {
-        if let Some(Ready::Message(message)) = self.ready.take() {
+        if let Some(Ready::Message(message)) = self.held.take_ready() {
             return Some(Ok(message));
         }
         self.ended.as_mut()?.error.take().map(Err)
@@ -359,7 +347,7 @@ impl<S> WebSocket<S> {
     /// Whether nothing will ever be received again.
     fn is_over(&self) -> bool {
         let told = self.ended.as_ref().is_some_and(|ended| ended.error.is_none());
-        told && self.ready.is_none() && self.stream.is_none()
+        told && self.held.ready().is_none() && self.stream.is_none()
     }
 
     /// For the sending side: the end is an error each time, and stays for the receiving side to be told.

@@ -17,6 +17,11 @@ pub mod sync {
     pub use shuttle::sync::{Arc, Mutex};
 }
 
+/// What it takes from `std::mem`.
+pub mod mem {
+    pub use core::mem::replace;
+}
+
 /// What it takes from `std::task`.
 pub mod task {
     pub use alloc::task::Wake;
@@ -49,7 +54,7 @@ impl Connection {
 
     /// What every method of a connection does with its wakers. Without `both` the stream gets the waker of the task itself.
     fn poll(&mut self, cx: &mut Context<'_>, side: Side, both: bool) -> Poll<()> {
-        let waker = self.wakers.register(side, cx.waker()).filter(|_| both);
+        let waker = self.wakers.register(side, cx.waker()).0.filter(|_| both);
         let ready = self.ready(side);
         if *ready > 0 {
             *ready -= 1;

@@ -4,6 +4,7 @@ use crate::config::Limits;
 use crate::error::Violation;
 use crate::event::Kind;
 use crate::frame::{Header, OpCode, RSV1};
+use crate::text;
 use crate::utf8;
 
 /// Bytes that the buffer of an inflated message begins with: most messages of a chat fit.
@@ -186,14 +187,13 @@ impl Assembler {
 
     /// Ends the message with its last frame.
     pub(crate) fn finish(&mut self) -> Result<Whole, Violation> {
-        let Self { kind, mut kept, .. } = std::mem::take(self);
+        let Self { kind, mut kept, utf8, .. } = std::mem::take(self);
         // What a frame announced was reserved to the byte; what was inflated may have left half of it unused.
         if kept.len() < kept.capacity() / 2 {
             kept.shrink_to_fit();
         }
         match kind {
-            // Judged a second time, because only the standard library can hand out a `String` without `unsafe`.
-            Some(Kind::Text) => String::from_utf8(kept).map(Whole::Text).map_err(|_| Violation::InvalidUtf8),
+            Some(Kind::Text) => text::of_judged(kept, &utf8).map(Whole::Text).ok_or(Violation::InvalidUtf8),
             _ => Ok(Whole::Binary(kept)),
         }
     }

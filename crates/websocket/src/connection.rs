@@ -37,8 +37,7 @@ use crate::frame::{Header, HeaderReader, OpCode};
 use crate::keepalive::Keepalive;
 use crate::leniency::Leniency;
 use crate::observe::{Counters, Observer};
-use crate::output::Output;
-use crate::pongs::Pongs;
+use crate::output::{Output, OutputBuffer};
 use crate::setup::Setup;
 
 mod compression;
@@ -47,6 +46,7 @@ mod pieces;
 mod receive;
 mod send;
 mod tally;
+mod whole;
 
 use compression::Compression;
 use pieces::Outgoing;
@@ -65,8 +65,8 @@ pub struct Connection {
     leniency: Leniency,
     observer: Option<Observer>,
     state: State,
-    reading: Reading,
-    assembler: Assembler,
+    /// What is there of a frame, or of a message, until it is whole. `None` between messages, which is nearly always.
+    incoming: Option<Box<Incoming>>,
     /// Whether messages that begin from now on are given piece by piece.
     by_piece: bool,
     /// Nobody wants the messages that still arrive.
@@ -76,7 +76,6 @@ pub struct Connection {
     /// What permessage-deflate needs, until the end.
     compression: Option<Box<Compression>>,
     output: Output,
-    pongs: Pongs,
     keepalive: Keepalive,
     tally: Tally,
     /// The end, until the application has been told.
@@ -115,19 +114,30 @@ pub enum AfterWrite {
     DropAtOnce,
 }
 
+#[derive(Debug, Default)]
+struct Incoming {
+    reading: Reading,
+    assembler: Assembler,
+}
+
 #[derive(Debug)]
 enum Reading {
     Header(HeaderReader),
-    Data {
-        header: Header,
-        done: u64,
-    },
-    Control {
-        header: Header,
-        body: Vec<u8>,
-    },
-    /// Nothing more is read: "MUST NOT continue to attempt to process data" (section 7.1.7).
-    Nothing,
+    Data { header: Header, done: u64 },
+    Control { header: Header, body: Vec<u8> },
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self::Header(HeaderReader::default())
+    }
+}
+
+impl Incoming {
+    /// Whether the next byte begins a frame that begins a message: nothing has to be remembered.
+    fn is_at_rest(&self) -> bool {
+        matches!(&self.reading, Reading::Header(reader) if reader.is_empty()) && !self.assembler.in_message()
+    }
 }
 
 impl Connection {
@@ -140,8 +150,7 @@ impl Connection {
             leniency: setup.leniency,
             observer: setup.observer,
             state: State::Open,
-            reading: Reading::Header(HeaderReader::default()),
-            assembler: Assembler::default(),
+            incoming: None,
             by_piece: false,
             discarding: false,
             outgoing: None,
@@ -150,7 +159,6 @@ impl Connection {
                 Box::new(Compression::new(agreed, role.is_server(), shelf))
             }),
             output: Output::default(),
-            pongs: Pongs::default(),
             keepalive: Keepalive::new(now),
             tally: Tally::default(),
             untold: None,
@@ -163,7 +171,7 @@ impl Connection {
     /// [`Events::consumed`] again.
     pub fn receive<'b>(&mut self, now: Instant, input: &'b mut [u8]) -> Events<'_, 'b> {
         if !input.is_empty() {
-            self.keepalive.heard(now);
+            self.keepalive.heard(now, self.output.written());
         }
         Events::new(self, input, now)
     }
@@ -197,10 +205,22 @@ impl Connection {
 
     /// To below: what waits to be written, if anything does. Write some, [`advance`](bytes::Buf::advance), ask again.
     pub fn poll_transmit(&mut self) -> Option<&mut Output> {
-        if let Some(payload) = self.pongs.release(&self.output) {
+        if let Some(payload) = self.output.release_pong() {
             self.answer_ping(&payload);
         }
         (!self.output.is_empty()).then_some(&mut self.output)
+    }
+
+    /// To below: lends memory to write into, unless the connection has memory of its own just now; then it is given back.
+    /// Not needed: without it the connection allocates, and frees when all is written.
+    pub fn lend(&mut self, buffer: OutputBuffer) -> Option<OutputBuffer> {
+        self.output.lend(buffer)
+    }
+
+    /// To below: gives what was lent back, if anything was. What still waits in it is copied to memory of the connection's
+    /// own.
+    pub fn reclaim(&mut self) -> Option<OutputBuffer> {
+        self.output.reclaim()
     }
 
     /// To below: what becomes of the stream once [`Connection::poll_transmit`] has nothing more.
@@ -251,6 +271,16 @@ impl Connection {
         }
     }
 
+    /// To below: who is told of frames from now on, in place of [`Setup::observer`].
+    pub fn observe(&mut self, observer: Option<Observer>) {
+        self.observer = observer;
+    }
+
+    /// Nothing more is read: "MUST NOT continue to attempt to process data" (section 7.1.7).
+    fn reads_nothing(&self) -> bool {
+        matches!(self.state, State::Ending { .. } | State::Gone)
+    }
+
     /// Whether messages can still be sent.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
@@ -276,6 +306,16 @@ impl Connection {
     pub fn counters(&self) -> Counters {
         let compressed = self.compression.as_deref().map(Compression::totals).unwrap_or_default();
         self.tally.counters(self.output.written(), compressed)
+    }
+
+    /// Bytes that compressed messages have become, of [`Connection::counters`].
+    pub fn inflated_bytes(&self) -> u64 {
+        self.compression.as_deref().map_or(0, |compression| compression.totals().0.inflated)
+    }
+
+    /// Whether the remote waits for a Pong that is not written yet.
+    pub fn owes_pong(&self) -> bool {
+        self.output.owes_pong()
     }
 
     /// How a message can be compressed once for many connections such as this; see

@@ -234,5 +234,24 @@ pub fn encode(header: &Header, out: &mut [u8; MAX_HEADER]) -> usize {
     end
 }
 
+/// A server's header, which has no mask, in a register's width: (bytes, how many of them count).
+#[inline]
+pub(crate) fn server_header(fin: bool, rsv: u8, opcode: OpCode, len: u64) -> ([u8; 16], usize) {
+    let first = (u8::from(fin) << 7) | (rsv << 4) | opcode as u8;
+    let mut out = [0; 16];
+    out[0] = first;
+    let [a, b, c, d, e, f, g, h] = len.to_be_bytes();
+    if len <= 125 {
+        out[1] = h;
+        return (out, 2);
+    }
+    if len <= 0xffff {
+        out[1..4].copy_from_slice(&[126, g, h]);
+        return (out, 4);
+    }
+    out[1..10].copy_from_slice(&[127, a, b, c, d, e, f, g, h]);
+    (out, 10)
+}
+
 #[cfg(test)]
 mod tests;

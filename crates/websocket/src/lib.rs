@@ -79,6 +79,7 @@ mod output;
 mod pongs;
 mod prepared;
 mod setup;
+mod text;
 pub mod url;
 pub mod utf8;
 
@@ -88,8 +89,8 @@ pub use connection::{AfterWrite, Connection, Events};
 pub use error::{Misuse, Violation};
 pub use event::{Event, Kind, Piece};
 pub use leniency::Leniency;
-pub use message::{Message, Utf8Bytes};
+pub use message::{Message, MessageRef, Utf8Bytes};
 pub use observe::{Counters, FrameNote, Observer, Traffic, Way};
-pub use output::Output;
+pub use output::{Output, OutputBuffer};
 pub use prepared::Prepared;
 pub use setup::Setup;

@@ -2,7 +2,8 @@
 
 /// Validates a text that arrives in chunks, and fails at the first byte that no continuation can mend.
 ///
-/// Holds at most the three bytes of an unfinished code point. The checking itself is the standard library's.
+/// Holds at most the three bytes of an unfinished code point. The checking itself is that of `simdutf8`, with vector
+/// instructions chosen at run time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Validator {
     open: [u8; 4],
@@ -21,7 +22,7 @@ impl Validator {
             chunk = rest;
             self.extend_open(byte)?;
         }
-        match std::str::from_utf8(chunk) {
+        match simdutf8::compat::from_utf8(chunk) {
             Ok(_) => Ok(()),
             Err(error) if error.error_len().is_some() => Err(Invalid),
             Err(error) => {

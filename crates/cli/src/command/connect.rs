@@ -1,81 +1,31 @@
 //! `trunkline connect`: talks to any WebSocket server, from a terminal or in a pipe.
 
 mod console;
-mod refusal;
 
 use std::future::pending;
 use std::io;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use trunkline_net::tls::{ClientTls, TlsError};
-use trunkline_net::{
-    CloseCode, Closed, Connector, DeflateConfig, Dialled, Error, Http2, Limits, Receiver, Sender, Timeouts,
-    WebSocket,
-};
+use trunkline_net::{CloseCode, Closed, Dialled, Error, Limits, Receiver, Sender, WebSocket};
 
 use self::console::{Console, Screen};
-use crate::args::{self, Connect};
+use crate::args::Connect;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::signals::Signals;
 use crate::stdin::Lines;
-use crate::{url, way};
-
-/// Where a ticket goes: servers and proxies log URLs.
-const TICKET_HEADER: &str = "X-Auth-Token";
+use crate::{dial, refusal, url};
 
 pub(crate) async fn run(args: Connect) -> Outcome {
     let url = url::websocket(&args.url).map_err(Failure::usage)?;
     let mut signals = Signals::new().map_err(Failure::unclean)?;
-    let connector = connector(&args)?;
+    let connector = dial::connector(&args.dial, Limits::default())?;
     let socket = tokio::select! {
         result = connector.connect_to(url.clone()) => result.map_err(|error| refusal::failure(&url, error))?,
         () = signals.next() => return Ok(Exit::Unclean),
     };
     let console = Console::open(&greeting(&socket), args.wait);
     talk(socket, console, signals).await
-}
-
-fn connector(args: &Connect) -> Result<Connector, Failure> {
-    let mut connector = way::connector(&args.way)?
-        .authorization_from_url(true)
-        .redirects(args.redirects)
-        .http2(match args.http2 {
-            None => Http2::Never,
-            Some(args::Http2::Alpn) => Http2::Alpn,
-            Some(args::Http2::PriorKnowledge) => Http2::PriorKnowledge,
-        });
-    if let Some(whole) = args.timeout {
-        // Whoever says how long they wait, waits that long for any phase.
-        let whole = Some(whole);
-        let timeouts = Timeouts { resolve: None, connect: None, proxy: None, tls: None, whole };
-        let limits = Limits { handshake_timeout: whole, ..Limits::default() };
-        connector = connector.timeouts(timeouts).limits(limits);
-    }
-    if args.deflate {
-        connector = connector.deflate(DeflateConfig::default());
-    }
-    if let (Some(chain), Some(key)) = (&args.cert, &args.key) {
-        let trusted = match way::trusted(&args.way)? {
-            Some(tls) => tls,
-            None => ClientTls::system_roots().map_err(Failure::unclean)?,
-        };
-        let shown = trusted.client_certificate(chain.as_path(), key.as_path());
-        let failed = |error: TlsError| Failure::usage(format_args!("--cert, --key: {error}"));
-        connector = connector.tls(shown.map_err(failed)?);
-    }
-    for header in &args.headers {
-        // The one header of the handshake's own that says nothing but what its sender wants.
-        connector = if header.name.eq_ignore_ascii_case("origin") {
-            connector.origin(&header.value)
-        } else {
-            connector.secret_header(&header.name, &header.value)
-        };
-    }
-    if let Some(ticket) = &args.ticket {
-        connector = connector.secret_header(TICKET_HEADER, ticket);
-    }
-    Ok(args.subprotocols.iter().fold(connector, Connector::subprotocol))
 }
 
 fn greeting(socket: &WebSocket<Dialled>) -> String {

@@ -1,22 +1,29 @@
 //! `trunkline echo`: every message goes back to where it came from.
 //!
-//! Measured for its memory: a task per connection whose future holds the connection and two waits, nothing else. The
-//! opening handshake has a task of its own, so that the larger future it needs is gone when the connection is open.
+//! Measured for its speed and its memory: a thread for each core, a task for each connection whose future holds the
+//! connection and a place to be told to stop, nothing else. The opening handshake has a task of its own, so that the larger
+//! future it needs is gone when the connection is open.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
 use trunkline_net::handshake::{AcceptPolicy, OriginPolicy};
-use trunkline_net::{Acceptor, CloseCode, DeflateConfig, Error, Limits, WebSocket, tcp};
+use trunkline_net::{Acceptor, CloseCode, DeflateConfig, Error, Limits, Received, Replies, WebSocket, tcp};
 
 use crate::args::Echo;
+use crate::cores::Cores;
 use crate::descriptors;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output;
 use crate::signals::Signals;
+use crate::stop::{Stop, Stopping};
 
 /// The Autobahn suite sends messages in this many fragments.
 const FRAGMENTS: u32 = 65_536;
@@ -31,27 +38,25 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// After a signal, for all connections to say goodbye. Beyond the connections' own close timeout, which is shorter.
 const STOP_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// Each connection holds a receiver: it learns of the stop, and the sender learns when all are gone.
-type Stop = watch::Receiver<bool>;
-
 pub(crate) async fn run(args: Echo) -> Outcome {
     descriptors::raise_limit();
     let mut signals = Signals::new().map_err(Failure::unclean)?;
     let listener = listen(args.listen)
         .map_err(|error| Failure::unclean(format_args!("cannot listen on {}: {error}", args.listen)))?;
     let address = listener.local_addr().map_err(Failure::unclean)?;
+    let acceptor = acceptor(&args);
+    let mut cores = Cores::start(move |stream, stop| open(stream, acceptor.clone(), stop))
+        .map_err(|error| Failure::unclean(format_args!("cannot start threads: {error}")))?;
     output::line(format!("listening on ws://{address}")).map_err(Failure::unclean)?;
 
-    let (stop, stopped) = watch::channel(false);
     tokio::select! {
-        () = accept_all(&listener, acceptor(&args), stopped) => {}
+        () = accept_all(&listener, &mut cores) => {}
         () = signals.next() => {}
     }
     drop(listener);
-    stop.send_replace(true);
     // A second signal, or connections that do not end: the process ends, and they with it.
     tokio::select! {
-        () = stop.closed() => Ok(Exit::Clean),
+        () = cores.stop() => Ok(Exit::Clean),
         () = signals.next() => Ok(Exit::Unclean),
         () = tokio::time::sleep(STOP_TIMEOUT) => Ok(Exit::Unclean),
     }
@@ -66,60 +71,76 @@ fn acceptor(args: &Echo) -> Acceptor {
 }
 
 /// Accepts for ever: a failure of one connection, or of the moment, is not the end.
-async fn accept_all(listener: &TcpListener, acceptor: Acceptor, stop: Stop) {
+async fn accept_all(listener: &TcpListener, cores: &mut Cores) {
     let mut failing = false;
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                failing = false;
-                tokio::spawn(open(stream, acceptor.clone(), stop.clone()));
+        let accepted = match listener.accept().await {
+            Ok((stream, _)) => cores.give(stream).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = accepted {
+            // Once is enough: it may fail for minutes.
+            if !std::mem::replace(&mut failing, true) {
+                tracing::warn!(%error, "cannot accept a connection, trying again");
             }
-            Err(error) => {
-                // Once is enough: it may fail for minutes.
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%error, "cannot accept a connection, trying again");
-                }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        } else {
+            failing = false;
         }
     }
 }
 
-async fn open(stream: TcpStream, acceptor: Acceptor, mut stop: Stop) {
+async fn open(stream: TcpStream, acceptor: Acceptor, stop: Arc<Stop>) {
+    let mut stopping = Stopping::new(Arc::clone(&stop));
     let handshake = async {
         tcp::configure(&stream)?;
         acceptor.accept(stream).await
     };
     tokio::select! {
         socket = handshake => match socket {
-            Ok(socket) => drop(tokio::spawn(serve(socket, stop))),
+            Ok(socket) => drop(tokio::spawn(Echoing::new(socket, stop))),
             Err(error) => tracing::debug!(%error, "no connection"),
         },
-        _ = stop.changed() => {}
+        () = std::future::poll_fn(|cx| if stopping.is_due(cx) { Poll::Ready(()) } else { Poll::Pending }) => {}
     }
 }
 
-/// The whole life of an open connection.
-#[expect(clippy::manual_async_fn, reason = "an async fn holds its arguments twice, as given and as used")]
-fn serve(mut socket: WebSocket<TcpStream>, mut stop: Stop) -> impl Future<Output = ()> + Send {
-    async move {
-        let result = tokio::select! {
-            result = echo(&mut socket) => result,
-            _ = stop.changed() => socket.close(CloseCode::GOING_AWAY, "").await.map(drop),
-        };
-        if let Err(error) = result {
+/// The whole life of an open connection. Written by hand: an `async fn` holds what it was given twice, and `select!` asks
+/// all branches each time.
+struct Echoing {
+    socket: WebSocket<TcpStream>,
+    stopping: Stopping,
+    closing: bool,
+}
+
+impl Echoing {
+    fn new(socket: WebSocket<TcpStream>, stop: Arc<Stop>) -> Self {
+        Self { socket, stopping: Stopping::new(stop), closing: false }
+    }
+}
+
+impl Future for Echoing {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if !this.closing && this.stopping.is_due(cx) {
+            this.closing = true;
+            // Refused where the end has begun already, which is as well.
+            let _ = this.socket.start_close(CloseCode::GOING_AWAY, "");
+        }
+        let ended: Option<Result<Infallible, Error>> = ready!(this.socket.poll_handle(cx, &mut send_back));
+        if let Some(Err(error)) = ended {
             tracing::debug!(%error, "the connection did not end cleanly");
         }
+        Poll::Ready(())
     }
 }
 
-/// Feeds the replies; receiving is what writes them.
-async fn echo(socket: &mut WebSocket<TcpStream>) -> Result<(), Error> {
-    while let Some(message) = socket.recv().await {
-        // An end that is noticed here is carried out, and told, by the next `recv`.
-        let _ = socket.feed(message?).await;
-    }
-    Ok(())
+fn send_back(received: Received<'_>, replies: &mut Replies<'_>) -> ControlFlow<Infallible> {
+    // Closing, there is nobody to send it to.
+    let _ = replies.send_back(received);
+    ControlFlow::Continue(())
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -134,15 +155,10 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 mod tests {
     use super::*;
 
-    /// The size of what an `async fn` of two arguments returns, without calling it.
-    fn size_of_future<A, B, F>(_: fn(A, B) -> F) -> usize {
-        size_of::<F>()
-    }
-
     #[test]
     fn the_task_of_an_idle_connection_holds_little_beside_the_connection() {
-        let connection = size_of::<WebSocket<TcpStream>>();
-        let task = size_of_future(serve);
-        assert!(task <= connection + 600, "{task} bytes, {connection} of them the connection's");
+        let (connection, task) = (size_of::<WebSocket<TcpStream>>(), size_of::<Echoing>());
+        assert!(connection <= 400, "{connection} bytes");
+        assert!(task <= connection + 32, "{task} bytes, {connection} of them the connection's");
     }
 }

@@ -244,7 +244,7 @@ fn sigint_says_goodbye() {
 }
 
 /// A server that reads one request head, answers it as told, and gives the head.
-fn answers_once(answer: String) -> (String, JoinHandle<String>) {
+pub(crate) fn answers_once(answer: String) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("ws://{}/", listener.local_addr().expect("it has one"));
     let server = std::thread::spawn(move || {

@@ -206,17 +206,17 @@ fn a_server_that_is_killed_is_come_back_to_and_what_was_lost_is_said() {
 }
 
 /// A server, and how to come in.
-struct Hub {
-    server: Running,
+pub(crate) struct Hub {
+    pub(crate) server: Running,
     port: u16,
 }
 
 impl Hub {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with("")
     }
 
-    fn start_with(configuration: &str) -> Self {
+    pub(crate) fn start_with(configuration: &str) -> Self {
         let folder = Folder::with("trunkline.toml", configuration);
         let mut command = with_key(&["serve", "--listen", "127.0.0.1:0"]);
         command.current_dir(folder.path());
@@ -224,16 +224,16 @@ impl Hub {
         Self { server, port }
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.server.kill();
     }
 
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let address = format!("127.0.0.1:{}", self.port);
         self.server = Running::server(with_key(&["serve", "--listen", &address])).0;
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("ws://127.0.0.1:{}/connect", self.port)
     }
 
@@ -247,7 +247,7 @@ impl Hub {
         args.iter().chain(&way_in).map(|arg| (*arg).to_owned()).collect()
     }
 
-    fn command(&self, args: &[impl AsRef<str>]) -> Command {
+    pub(crate) fn command(&self, args: &[impl AsRef<str>]) -> Command {
         with_key(&args.iter().map(AsRef::as_ref).collect::<Vec<_>>())
     }
 

@@ -1,5 +1,6 @@
 //! The real binary, as people and scripts use it: what it prints, where, and what it ends with.
 
+mod bench;
 mod connect;
 mod echo;
 mod hub;

@@ -54,6 +54,21 @@ fn two_flags_are_all_it_takes_and_the_urls_that_it_prints_say_https() {
     assert!(done.out.lines().any(|line| line.starts_with("{\"id\":1,\"ok\":")), "{}", done.out);
 }
 
+#[test]
+fn a_bench_goes_the_same_ways_as_connect_does() {
+    let folder = certificate();
+    let (_server, port) = serve(&folder);
+    let url = format!("wss://localhost:{port}/connect");
+    let hub = ["bench", &url, "--channel", "room:bench", "--messages", "10", "--size", "1000", "--json"];
+    let way = ["--ca", "cert.pem", "--http2", "--deflate"];
+    let done = finish(command(&folder, &[&hub[..], &way].concat()), "");
+    assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{}", done.out);
+    let result: serde_json::Value = serde_json::from_str(&done.out).expect("JSON");
+    assert_eq!(result["deliveries"]["received"], 10, "{}", done.out);
+    let mistrusted = finish(command(&folder, &hub), "");
+    assert_eq!((mistrusted.code, mistrusted.out.as_str()), (Some(1), ""), "{}", mistrusted.err);
+}
+
 #[cfg(unix)]
 #[test]
 fn sighup_reads_the_certificates_again_and_keeps_the_old_ones_if_the_new_are_no_good() {

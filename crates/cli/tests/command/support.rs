@@ -121,10 +121,7 @@ impl Running {
 
     /// Sends a signal, by its name.
     pub(crate) fn signal(&self, name: &str) {
-        // The shell has `kill` built in where no package brings one.
-        let command = format!("kill -{name} {}", self.child.id());
-        let status = Command::new("sh").args(["-c", &command]).status().expect("there is a shell");
-        assert!(status.success(), "{command}");
+        signal(&self.child, name);
     }
 
     /// Ends it without a word, as a crash does.
@@ -153,6 +150,14 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal to a child, by its name.
+pub(crate) fn signal(child: &Child, name: &str) {
+    // The shell has `kill` built in where no package brings one.
+    let command = format!("kill -{name} {}", child.id());
+    let status = Command::new("sh").args(["-c", &command]).status().expect("there is a shell");
+    assert!(status.success(), "{command}");
 }
 
 /// What a process prints, collected as it comes.

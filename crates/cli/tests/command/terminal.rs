@@ -1,4 +1,5 @@
-//! `trunkline connect` on a terminal: lines are edited, messages do not disturb them, the terminal is left as it was.
+//! On a terminal: `trunkline connect` edits lines and messages do not disturb them, `trunkline bench` shows how it is getting
+//! on, and the terminal is left as it was.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::pty::openpty;
 use nix::sys::termios::{LocalFlags, Termios, tcgetattr};
 
-use crate::support::{PATIENCE, Running, trunkline};
+use crate::support::{PATIENCE, Running, signal, trunkline};
 
 const CTRL_B: &str = "\x02";
 const CTRL_D: &str = "\x04";
@@ -53,6 +54,18 @@ fn a_remote_that_closes_while_a_line_is_edited_leaves_the_terminal_as_it_was() {
     terminal.shows("half a li");
     echo.signal("TERM");
     terminal.shows("\nclosed by the remote with code 1001");
+    assert_eq!(terminal.ends(), Some(0));
+}
+
+#[test]
+fn a_bench_shows_how_it_is_getting_on_and_then_its_result() {
+    let (_echo, url) = Running::echo(&[]);
+    let terminal = Terminal::start(&["bench", &url, "--connections", "2", "--duration", "600"]);
+    terminal.shows(" echoes/s, p99 ");
+    // It is no terminal of a session, whose keys are signals.
+    signal(&terminal.child, "INT");
+    terminal.shows("128-byte text messages, at most 1 in flight; interrupted\n");
+    terminal.shows("errors        none\n");
     assert_eq!(terminal.ends(), Some(0));
 }
 

@@ -5,6 +5,9 @@ use crate::support::{Folder, finish, run, trunkline};
 /// What is said where a URL has no scheme, or one that is none of ours.
 const BEGINNINGS: &str = "the URL begins with ws://, wss://, http:// or https://";
 
+/// Nobody is there, and nobody is asked.
+const ECHO: &str = "ws://127.0.0.1:1/";
+
 #[test]
 fn help_is_a_command_too() {
     let help = run(&["help"], "");
@@ -51,6 +54,37 @@ fn usage_errors_end_with_2_and_say_why_on_stderr() {
         (&["connect", "ws://127.0.0.1:1/", "--header", "Sec-WebSocket-Key: x"], "sec-websocket-key"),
         (&["connect", "ws://127.0.0.1:1/", "--subprotocol", "a b"], "token"),
         (&["connect", "ws://127.0.0.1:1/", "--wait", "soon"], "--wait"),
+        (&["bench"], "<URL>"),
+        (&["bench", "nonsense"], BEGINNINGS),
+        (&["bench", ECHO, "--connections", "0"], "0 is not in 1..=1000000"),
+        (&["bench", ECHO, "--size", "67108865"], "67108865 is not in 0..=67108864"),
+        (&["bench", ECHO, "--in-flight", "65537"], "65537 is not in 1..=65536"),
+        (&["bench", ECHO, "--rate", "0"], "at least 0.001 and at most 1000000 a second, got 0"),
+        (&["bench", ECHO, "--duration", "0"], "more than 0 seconds, got 0"),
+        (&["bench", ECHO, "--warm-up", "90000"], "at most 86400 seconds, got 90000"),
+        (&["bench", ECHO, "--messages", "0"], "--messages"),
+        (&["bench", ECHO, "--text", "--binary"], "--binary"),
+        (&["bench", ECHO, "--ramp", "1", "--connect-rate", "1"], "--connect-rate"),
+        (&["bench", ECHO, "--connections", "3000", "--size", "1048576"], "at most 2147483648 bytes"),
+        (&["bench", ECHO, "--header", "Sec-WebSocket-Key: x"], "sec-websocket-key"),
+        (&["bench", ECHO, "--ca", "nowhere.pem"], "--ca: "),
+        (&["bench", ECHO, "--subscribers", "2"], "--channel"),
+        (&["bench", ECHO, "--channel", "room:1", "--connections", "2"], "--connections"),
+        (&["bench", ECHO, "--channel", "room:1", "--ticket", "t"], "--ticket"),
+        (&["bench", ECHO, "--channel", "room:1", "--binary"], "--binary"),
+        (&["bench", ECHO, "--channel", "room:1", "--publishers", "0"], "0 is not in 1.."),
+        (&["bench", ECHO, "--channel", "room:1", "--size", "63"], "in at least 64 bytes, got 63"),
+        (&["bench", ECHO, "--channel", "room:1", "--user", "u"], "TRUNKLINE_API_KEY"),
+        (
+            &["bench", ECHO, "--channel", "room:1", "--user", "", "--api-key", "k", "--api", "ws://h"],
+            "--api: ",
+        ),
+        (
+            &["bench", ECHO, "--channel", "room:1", "--subscribers", "2049", "--publishers", "2048"],
+            "at most 4194304, since every delivery is accounted for; got 4196352",
+        ),
+        (&["bench", ECHO, "--channel", "room:\n"], "--channel: "),
+        (&["bench", "ws://ann:hunter2@127.0.0.1:1/", "--channel", "room:1"], "the URL has a user name"),
         (&["echo", "--listen", "somewhere"], "--listen"),
         (&["echo", "--max-message", "many"], "--max-message"),
         (&["echo", "--max-message", "0"], "--max-message"),

@@ -1,23 +1,31 @@
 //! What a connection does whenever it is polled, as a list of steps.
 
-use std::future::Future;
 use std::io::IoSlice;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop;
-use trunkline_websocket::{AfterWrite, Closed, Event, Message, Piece, Why};
+use trunkline_websocket::{AfterWrite, Closed, Connection, Event, Message, Piece, Why};
 
+use super::held::{Held, Ready};
 use super::wakers::Side;
-use super::{Ending, Ready, WebSocket, frames, now};
+use super::{Ending, WebSocket, frames, now};
 use crate::error::Error;
 use crate::scratch;
 
-/// Turns of the loop before the task lets others run: a remote that never stops must not keep the thread.
-const TURNS: usize = 64;
+/// Bytes that one connection may read before the task lets others run: a remote that never stops must not keep the thread.
+/// A fast path delivers them in a tenth of a millisecond; what the application does with them is its own affair.
+const TURN: usize = 256 << 10;
+
+/// What a turn of the loop costs of that at the least, whatever it reads.
+const TURN_AT_LEAST: usize = TURN / 64;
+
+/// Messages given in a row while answers to earlier ones wait: an application that takes its time over each must not hold
+/// all of them back.
+const UNWRITTEN: u8 = 32;
 
 /// After a write has failed, how long the stream has to say what it still holds: the runtime may not have learnt yet that
 /// there is something to read. A socket needs no more than its next turn.
@@ -41,6 +49,8 @@ pub(super) enum Until {
     Begin,
     /// A piece of the message that began.
     Piece,
+    /// The handler has broken off.
+    Broken,
     /// A message could be queued.
     Room,
     /// All that was queued is written.
@@ -49,6 +59,21 @@ pub(super) enum Until {
     Ended,
 }
 
+/// Who gets messages and pieces.
+pub(super) trait Taker {
+    /// Takes one, of those that it [wanted](Taker::wants_more).
+    fn take(&mut self, event: Event<'_>, connection: &mut Connection, held: &mut Held);
+
+    /// Whether it takes another now.
+    fn wants_more(&self, connection: &Connection, held: &Held) -> bool;
+
+    /// Whether it has had what it waited for.
+    fn is_done(&self) -> bool;
+}
+
+/// Keeps one for the application to take.
+struct Keep;
+
 /// What a step has done.
 #[derive(PartialEq, Eq)]
 enum Did {
@@ -56,60 +81,120 @@ enum Did {
     Nothing,
 }
 
+impl Taker for Keep {
+    fn take(&mut self, event: Event<'_>, _: &mut Connection, held: &mut Held) {
+        held.set_ready(match event {
+            Event::Text(text) => Ready::Message(Message::from(text.into_owned())),
+            Event::Binary(data) => Ready::Message(Message::from(data.into_owned())),
+            Event::Begin(kind) => Ready::Begin(kind),
+            Event::Piece(Piece { data, last }) => Ready::Piece { data: data.into_owned().into(), last },
+            Event::Ping(_) | Event::Pong(_) | Event::Closed(_) => return,
+        });
+    }
+
+    fn wants_more(&self, _: &Connection, held: &Held) -> bool {
+        held.ready().is_none()
+    }
+
+    fn is_done(&self) -> bool {
+        false
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Drives the connection until what is waited for is there.
-    ///
-    /// Each turn writes, looks at what was read, ends if it is time, reads, and looks at the clock. It sleeps only when
-    /// none of these had anything to do, and then every one of them has been asked with this task's waker.
     pub(super) fn poll_until(&mut self, cx: &mut Context<'_>, side: Side, until: Until) -> Poll<()> {
         // Feeding many messages must not cost a write for each.
-        if until == Until::Room && self.is_there(until) {
+        if until == Until::Room && self.is_there(until, &Keep) {
             return Poll::Ready(());
         }
+        self.poll_with(cx, side, until, &mut Keep)
+    }
+
+    /// Drives the connection until what is waited for is there, and gives what arrives to `taker`.
+    pub(super) fn poll_with<T: Taker>(
+        &mut self,
+        cx: &mut Context<'_>,
+        side: Side,
+        until: Until,
+        taker: &mut T,
+    ) -> Poll<()> {
         if !coop::has_budget_remaining() {
             // What was inflated has used it up: others first.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let _span = frames::enter(self.id);
+        let _span = frames::enter(self.id, &mut self.connection, self.own_observer);
         if until == Until::Message {
             self.want_whole();
         }
-        let both = self.wakers.register(side, cx.waker());
-        let cx = &mut Context::from_waker(both.as_ref().unwrap_or(cx.waker()));
-        for _ in 0..TURNS {
+        let (both, changed) = self.wakers.register(side, cx.waker());
+        let mut turn = Turn {
+            cx: &mut Context::from_waker(both.as_ref().unwrap_or(cx.waker())),
+            until,
+            taker,
+            now: None,
+            // A waker for two may have changed its other half.
+            changed: changed || both.is_some(),
+        };
+        if let Some(unused) = self.connection.lend(scratch::output()) {
+            scratch::give_back(unused);
+        }
+        let poll = self.poll_steps(&mut turn);
+        if let Some(buffer) = self.connection.reclaim() {
+            scratch::give_back(buffer);
+        }
+        if poll.is_ready() {
+            self.wakers.clear(side);
+        } else {
+            self.held.rest();
+        }
+        poll
+    }
+
+    /// Each turn looks at what was read before, writes, ends if it is time, reads, and looks at the clock. It sleeps only
+    /// when none of these had anything to do, and then every one of them has been asked with this task's waker.
+    fn poll_steps<T: Taker>(&mut self, turn: &mut Turn<'_, '_, T>) -> Poll<()> {
+        let until = turn.until;
+        let mut spent = 0;
+        while spent < TURN && coop::has_budget_remaining() {
             if until == Until::Ended {
                 // Before anything is looked at: a message in the way of the input would stop it for good.
-                self.ready = None;
+                drop(self.held.take_ready());
                 self.connection.discard();
             }
-            let wrote = self.write_step(cx);
-            let looked = self.look_step(cx);
-            let closed = self.close_step(cx);
-            if self.is_there(until) {
-                // Who only sends shall still answer Pings and notice the end.
-                if until == Until::Written && self.read_step(cx, until) == Did::Something {
-                    self.write_step(cx);
-                }
-                self.wakers.clear(side);
+            let looked = self.look_step(turn);
+            if until == Until::Message && self.is_there(until, turn.taker) && self.can_write_later() {
                 return Poll::Ready(());
             }
-            let read = self.read_step(cx, until);
-            let timed = self.time_step(cx);
-            if [wrote, looked, closed, read, timed].iter().all(|did| *did == Did::Nothing) {
+            self.write_step(turn.cx);
+            let closed = self.close_step(turn.cx);
+            if self.is_there(until, turn.taker) {
+                // Who only sends shall still answer Pings and notice the end.
+                if until == Until::Written && self.read_step(turn).is_some() {
+                    self.write_step(turn.cx);
+                }
+                return Poll::Ready(());
+            }
+            let read = self.read_step(turn);
+            let timed = self.time_step(turn);
+            spent += read.unwrap_or(0).max(TURN_AT_LEAST);
+            // What the write did needs no other turn: it stops only where nothing waits or the stream is full.
+            if read.is_none() && [looked, closed, timed].iter().all(|did| *did == Did::Nothing) {
                 return Poll::Pending;
             }
         }
-        cx.waker().wake_by_ref();
+        turn.cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    fn is_there(&self, until: Until) -> bool {
+    fn is_there<T: Taker>(&self, until: Until, taker: &T) -> bool {
         // The end is told only when the stream is closed too, and after the messages before it.
         let over = self.ended.is_some() && self.stream.is_none();
         over || match until {
-            Until::Message => matches!(self.ready, Some(Ready::Message(_))),
-            Until::Begin | Until::Piece => self.ready.is_some(),
+            Until::Message => matches!(self.held.ready(), Some(Ready::Message(_))),
+            Until::Begin | Until::Piece => self.held.ready().is_some(),
+            Until::Broken => taker.is_done(),
             Until::Room => self.connection.has_room() || !self.connection.is_open(),
             // What could not be written is as much as written: it never will be, and the caller is told so.
             Until::Written => self.failed.is_some() || self.connection.buffered() == 0 && !self.unflushed,
@@ -117,10 +202,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
+    /// Whether a message that is here may be given before what waits is written: answers to a batch leave in one write. A
+    /// Pong leaves at once.
+    fn can_write_later(&mut self) -> bool {
+        if self.connection.buffered() == 0 {
+            return true;
+        }
+        self.unwritten = self.unwritten.saturating_add(1);
+        self.unwritten < UNWRITTEN && !self.connection.owes_pong()
+    }
+
     /// Writes what waits, as much as the stream takes.
-    fn write_step(&mut self, cx: &mut Context<'_>) -> Did {
-        let mut did = Did::Nothing;
-        let Some(stream) = &mut self.stream else { return did };
+    fn write_step(&mut self, cx: &mut Context<'_>) {
+        self.unwritten = 0;
+        let Some(stream) = &mut self.stream else { return };
         while let Some(output) = self.connection.poll_transmit() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = output.chunks_vectored(&mut slices);
@@ -134,46 +229,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
                     // Reading ends now, and nothing else may tell the task that does it.
                     self.wakers.wake(Side::Receive);
                 }
-                Poll::Pending => {
-                    self.stalled.get_or_insert_with(now);
-                    return did;
-                }
+                Poll::Pending => return self.waits.stall(),
             }
-            self.stalled = None;
+            self.waits.unstall();
             self.unflushed = true;
-            did = Did::Something;
         }
         // A stream that buffers, TLS for one, must not sit on what it took.
         if self.unflushed {
-            let Poll::Ready(result) = Pin::new(stream).poll_flush(cx) else {
-                self.stalled.get_or_insert_with(now);
-                return did;
-            };
+            let Poll::Ready(result) = Pin::new(stream).poll_flush(cx) else { return self.waits.stall() };
             if let Err(error) = result {
                 self.failed.get_or_insert(error);
                 self.wakers.wake(Side::Receive);
             }
-            self.stalled = None;
+            self.waits.unstall();
             self.unflushed = false;
-            did = Did::Something;
         }
-        did
     }
 
     /// Looks at what was read before and not yet used.
-    fn look_step(&mut self, cx: &mut Context<'_>) -> Did {
-        let nothing = self.input_at == self.input.len() && !self.connection.has_more();
-        if nothing || self.ready.is_some() {
+    fn look_step<T: Taker>(&mut self, turn: &mut Turn<'_, '_, T>) -> Did {
+        let nothing = !self.held.has_input() && !self.connection.has_more();
+        if nothing || !turn.taker.wants_more(&self.connection, &self.held) {
             return Did::Nothing;
         }
-        let mut input = std::mem::take(&mut self.input);
-        let used = self.take_events(cx, &mut input[self.input_at..]);
-        self.input_at += used;
-        if self.input_at < input.len() {
-            self.input = input;
-        } else {
-            self.input_at = 0;
-        }
+        let (mut input, at) = self.held.take_input();
+        let used = self.take_events(turn, &mut input[at..]);
+        self.held.put_input(input, at + used);
         Did::Something
     }
 
@@ -199,7 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         if how != AfterWrite::ShutdownThenAwaitEnd {
             self.stream = None;
-            self.timer = None;
+            self.alarm.clear();
             // Nothing is left that could.
             self.wakers.wake(Side::Receive);
             self.wakers.wake(Side::Send);
@@ -207,142 +288,122 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Did::Something
     }
 
-    /// Reads once, unless a message waits to be taken.
-    fn read_step(&mut self, cx: &mut Context<'_>, until: Until) -> Did {
-        let blocked = self.ready.is_some() && until != Until::Ended;
-        if blocked || self.input_at < self.input.len() {
-            return Did::Nothing;
+    /// Reads once, unless a message waits to be taken. How many bytes that brought; `None` where nothing happened.
+    fn read_step<T: Taker>(&mut self, turn: &mut Turn<'_, '_, T>) -> Option<usize> {
+        let blocked = !turn.taker.wants_more(&self.connection, &self.held) && turn.until != Until::Ended;
+        if blocked || self.held.has_input() {
+            return None;
         }
         let owing = self.failed.is_none() && (self.connection.buffered() > 0 || self.unflushed);
         if self.read_over && owing {
-            return Did::Nothing;
+            return None;
         }
         scratch::with(|scratch| {
-            let Some(stream) = &mut self.stream else { return Did::Nothing };
+            let stream = self.stream.as_mut()?;
             let mut buffer = ReadBuf::new(scratch);
-            match Pin::new(stream).poll_read(cx, &mut buffer).map(an_end_is_no_error) {
+            match Pin::new(stream).poll_read(turn.cx, &mut buffer).map(an_end_is_no_error) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     let filled = buffer.filled_mut();
-                    let used = self.take_events(cx, filled);
-                    self.input.extend_from_slice(&filled[used..]);
-                    self.input_at = 0;
-                    Did::Something
+                    let used = self.take_events(turn, filled);
+                    self.held.keep_input(&filled[used..]);
+                    Some(filled.len())
                 }
                 // It has said goodbye and only its own direction is over: what we owe it can still arrive.
                 Poll::Ready(Ok(())) if owing && self.ended.is_some() => {
                     self.read_over = true;
-                    Did::Something
+                    Some(0)
                 }
                 Poll::Ready(result) => {
                     self.failed = self.failed.take().or(result.err());
-                    self.connection.receive_end(now());
-                    Did::Something
+                    self.connection.receive_end(turn.now());
+                    Some(0)
                 }
                 // The end is told already and nothing can be written: this stream is over.
                 Poll::Pending if self.failed.is_some() && self.ended.is_some() => {
-                    self.connection.receive_end(now());
-                    Did::Something
+                    self.connection.receive_end(turn.now());
+                    Some(0)
                 }
-                Poll::Pending => Did::Nothing,
+                Poll::Pending => None,
             }
         })
     }
 
     /// Keeps the timer at the connection's deadline.
-    fn time_step(&mut self, cx: &mut Context<'_>) -> Did {
-        if self.failed.is_some() && self.ended.is_none() && self.ready.is_none() && self.stream.is_some() {
-            let until = *self.last_words.get_or_insert_with(|| now() + LAST_WORDS);
-            return match self.poll_deadline(cx, until) {
-                Poll::Pending => Did::Nothing,
-                Poll::Ready(due) => {
-                    if due {
-                        self.connection.receive_end(now());
-                    }
-                    Did::Something
-                }
-            };
-        }
-        let Some((deadline, why)) = self.connection.poll_timeout() else { return Did::Nothing };
+    fn time_step<T: Taker>(&mut self, turn: &mut Turn<'_, '_, T>) -> Did {
         if self.stream.is_none() {
             return Did::Nothing;
         }
+        if self.failed.is_some() && self.ended.is_none() && self.held.ready().is_none() {
+            let until = self.waits.last_words(|| now() + LAST_WORDS);
+            return self.when_due(turn, until, |socket, now| socket.connection.receive_end(now));
+        }
+        let Some((deadline, why)) = self.connection.poll_timeout() else { return Did::Nothing };
         // Whoever does not read cannot tell whether the remote has answered, only whether it takes what we write.
-        let unread = self.ready.is_some() && matches!(why, Why::Ping | Why::Pong);
-        if unread {
+        let unread = !turn.taker.wants_more(&self.connection, &self.held);
+        if unread && matches!(why, Why::Ping | Why::Pong) {
             let Some(deadline) = self.stalled_until() else { return Did::Nothing };
-            return match self.poll_deadline(cx, deadline) {
-                Poll::Pending => Did::Nothing,
-                Poll::Ready(due) => {
-                    if due {
-                        self.failed = Some(std::io::ErrorKind::TimedOut.into());
-                        self.connection.receive_end(now());
-                    }
-                    Did::Something
-                }
-            };
+            return self.when_due(turn, deadline, |socket, now| {
+                socket.failed = Some(std::io::ErrorKind::TimedOut.into());
+                socket.connection.receive_end(now);
+            });
         }
-        match self.poll_deadline(cx, deadline) {
-            Poll::Pending => Did::Nothing,
-            Poll::Ready(due) => {
-                if due {
-                    self.connection.handle_timeout(now());
-                }
-                Did::Something
-            }
-        }
+        self.when_due(turn, deadline, |socket, now| socket.connection.handle_timeout(now))
     }
 
     /// When a remote that takes nothing of what we write counts as dead: as long as one that sends nothing.
-    fn stalled_until(&self) -> Option<std::time::Instant> {
+    fn stalled_until(&self) -> Option<Instant> {
         let limits = self.connection.limits();
-        self.stalled?.checked_add(limits.ping_interval?)?.checked_add(limits.pong_timeout?)
+        self.waits.stalled()?.checked_add(limits.ping_interval?)?.checked_add(limits.pong_timeout?)
     }
 
-    /// Whether the deadline has come, once the timer has fired.
-    ///
-    /// The deadline moves with every byte that arrives, the timer does not: it is looked at again when it fires.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: std::time::Instant) -> Poll<bool> {
-        let deadline = tokio::time::Instant::from_std(deadline);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
+    /// Does something if its time has come, or sees to it that the task is woken then.
+    fn when_due<T: Taker>(
+        &mut self,
+        turn: &mut Turn<'_, '_, T>,
+        deadline: Instant,
+        act: impl FnOnce(&mut Self, Instant),
+    ) -> Did {
+        let now = turn.now();
+        if deadline <= now {
+            act(self, now);
+            return Did::Something;
         }
-        ready!(timer.as_mut().poll(cx));
-        let due = deadline <= tokio::time::Instant::now();
-        if !due {
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Ready(due)
+        self.alarm.wake_at(turn.cx, deadline, now, turn.changed);
+        turn.changed = false;
+        Did::Nothing
     }
 
-    /// Gives the connection its input up to the first message, and says how much that was.
-    fn take_events(&mut self, cx: &mut Context<'_>, input: &mut [u8]) -> usize {
-        let before = self.connection.counters().received.inflated_bytes;
-        let mut events = self.connection.receive(now(), input);
+    /// Gives the connection its input, up to the first message that nobody wants yet, and says how much that was.
+    fn take_events<T: Taker>(&mut self, turn: &mut Turn<'_, '_, T>, input: &mut [u8]) -> usize {
+        let before = self.connection.inflated_bytes();
+        let mut events = self.connection.receive(turn.now(), input);
         let mut ended = None;
-        for event in events.by_ref() {
+        while let Some(event) = events.next() {
             match event {
-                Event::Text(text) => self.ready = Some(Ready::Message(Message::from(text.into_owned()))),
-                Event::Binary(data) => self.ready = Some(Ready::Message(Message::from(data.into_owned()))),
-                Event::Begin(kind) => self.ready = Some(Ready::Begin(kind)),
-                // One at a time, so that a bomb that nobody reads does not keep the thread.
-                Event::Piece(Piece { last, .. }) if self.skipping => self.skipping = !last,
-                Event::Piece(Piece { data, last }) => {
-                    self.ready = Some(Ready::Piece { data: data.into_owned().into(), last });
-                }
                 Event::Ping(_) | Event::Pong(_) => continue,
                 Event::Closed(closed) => {
                     ended = Some(closed);
                     continue;
                 }
+                // One at a time, so that a bomb that nobody reads does not keep the thread.
+                Event::Piece(Piece { last, .. }) if self.skipping => {
+                    self.skipping = !last;
+                    break;
+                }
+                event => turn.taker.take(event, events.connection(), &mut self.held),
             }
-            break;
+            let inflated = events.connection().inflated_bytes() - before;
+            if inflated >= INFLATED_PER_UNIT * UNITS
+                || !turn.taker.wants_more(events.connection(), &self.held)
+            {
+                break;
+            }
         }
         let used = events.consumed();
         if let Some(closed) = ended {
             self.end(closed);
         }
-        charge(cx, self.connection.counters().received.inflated_bytes - before);
+        charge(turn.cx, self.connection.inflated_bytes() - before);
         used
     }
 
@@ -350,6 +411,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         frames::ended(&closed);
         let error = Error::from_end(&closed, self.failed.take());
         self.ended = Some(Box::new(Ending { closed, error }));
+    }
+}
+
+/// What all steps of one poll share.
+struct Turn<'a, 'w, T> {
+    cx: &'a mut Context<'w>,
+    until: Until,
+    taker: &'a mut T,
+    /// The clock is looked at once, and only if something needs it.
+    now: Option<Instant>,
+    /// The timer may know another task than this one.
+    changed: bool,
+}
+
+impl<T> Turn<'_, '_, T> {
+    fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(now)
     }
 }
 

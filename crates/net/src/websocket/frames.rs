@@ -14,7 +14,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::span::EnteredSpan;
-use trunkline_websocket::{Closed, FrameNote, Role};
+use trunkline_websocket::{Closed, Connection, FrameNote, Role};
 
 /// The target of the log; `RUST_LOG=trunkline_net::frames=debug` turns it on.
 const TARGET: &str = "trunkline_net::frames";
@@ -27,19 +27,27 @@ pub(super) fn next_id() -> u64 {
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-/// Enters the connection's span, which exists only while somebody looks at the log. What it costs otherwise is a look at a
-/// number.
-pub(super) fn enter(id: u64) -> EnteredSpan {
+/// Enters the connection's span, which exists only while somebody looks at the log, and has the connection tell of its frames
+/// as long as that is so. What it costs otherwise is a look at a number.
+pub(super) fn enter(id: u64, connection: &mut Connection, own_observer: bool) -> Option<EnteredSpan> {
+    let wanted = tracing::enabled!(target: TARGET, tracing::Level::DEBUG);
+    if own_observer {
+        connection.observe(wanted.then_some(frame));
+    }
+    wanted.then(|| span(id))
+}
+
+fn span(id: u64) -> EnteredSpan {
     tracing::debug_span!(target: TARGET, "connection", id).entered()
 }
 
 pub(super) fn opened(id: u64, role: Role) {
-    let _span = enter(id);
+    let _span = span(id);
     let role = if role.is_server() { "server" } else { "client" };
     tracing::debug!(target: TARGET, role, "= open");
 }
 
-pub(super) fn frame(note: &FrameNote) {
+fn frame(note: &FrameNote) {
     tracing::debug!(target: TARGET, "{note}");
 }
 

@@ -10,8 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use trunkline_websocket::Kind;
 
 use super::drive::Until;
+use super::held::Ready;
 use super::wakers::Side;
-use super::{Ready, WebSocket, now};
+use super::{WebSocket, now};
 use crate::error::Error;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -33,7 +34,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub async fn recv_stream(&mut self) -> Option<Result<MessageReader<'_, S>, Error>> {
         self.want_pieces();
         poll_fn(|cx| self.poll_until(cx, Side::Receive, Until::Begin)).await;
-        let (kind, whole) = match self.ready.take() {
+        let (kind, whole) = match self.held.take_ready() {
             Some(Ready::Begin(kind)) => (kind, None),
             Some(Ready::Message(message)) => (message.kind(), Some(message.into_bytes())),
             Some(Ready::Piece { .. }) | None => return self.ended.as_mut()?.error.take().map(Err),
@@ -69,7 +70,7 @@ impl<S> WebSocket<S> {
     fn want_pieces(&mut self) {
         self.connection.receive_pieces(true);
         // A reader that was forgotten, and never dropped, has left its message behind.
-        if !matches!(self.ready, Some(Ready::Begin(_))) {
+        if !matches!(self.held.ready(), Some(Ready::Begin(_))) {
             self.skip();
         }
     }
@@ -80,8 +81,8 @@ impl<S> WebSocket<S> {
             return;
         }
         self.connection.receive_pieces(false);
-        if matches!(self.ready, Some(Ready::Begin(_))) {
-            self.ready = None;
+        if matches!(self.held.ready(), Some(Ready::Begin(_))) {
+            drop(self.held.take_ready());
             self.act(|connection| connection.put_together(now()));
         } else {
             self.skip();
@@ -90,7 +91,9 @@ impl<S> WebSocket<S> {
 
     /// Nobody wants the rest of the message that comes in pieces, if one does.
     fn skip(&mut self) {
-        self.ready = self.ready.take().filter(|ready| !matches!(ready, Ready::Piece { .. }));
+        if matches!(self.held.ready(), Some(Ready::Piece { .. })) {
+            drop(self.held.take_ready());
+        }
         self.skipping = self.connection.in_pieces();
     }
 }
@@ -138,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MessageReader<'_, S> {
             return Poll::Ready((!whole.is_empty()).then_some(Ok(whole)));
         }
         ready!(self.socket.poll_until(cx, Side::Receive, Until::Piece));
-        let Some(Ready::Piece { data, last }) = self.socket.ready.take() else {
+        let Some(Ready::Piece { data, last }) = self.socket.held.take_ready() else {
             self.over = true;
             return Poll::Ready(Some(Err(self.socket.end_of_a_message())));
         };

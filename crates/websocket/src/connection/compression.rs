@@ -132,19 +132,22 @@ impl Connection {
     /// Inflates all of `input` into the message that is put together. The limit holds at every byte.
     pub(super) fn inflate_kept(&mut self, mut input: &[u8], last: bool) -> Result<(), Violation> {
         // Without permessage-deflate no frame gets as far as this with RSV1 set.
-        let Some(compression) = &mut self.compression else { return Ok(()) };
-        let limit = self.assembler.limit(&self.limits);
+        let (Some(compression), Some(incoming)) = (&mut self.compression, &mut self.incoming) else {
+            return Ok(());
+        };
+        let assembler = &mut incoming.assembler;
+        let limit = assembler.limit(&self.limits);
         loop {
-            let from = self.assembler.len();
-            let (kept, room) = self.assembler.inflate_into();
+            let from = assembler.len();
+            let (kept, room) = assembler.inflate_into();
             let inflated = compression.inflate(input, last, room, self.limits.inflate_ratio, kept);
             // First what came out before something went wrong: so it is the same however the input is cut.
-            self.assembler.judge_inflated(from)?;
+            assembler.judge_inflated(from)?;
             let inflated = inflated?;
             input = &input[inflated.used..];
             match inflated.state {
                 Progress::NeedInput | Progress::Done => return Ok(()),
-                Progress::NeedRoom if self.assembler.len() as u64 == limit => {
+                Progress::NeedRoom if assembler.len() as u64 == limit => {
                     return Err(Violation::MessageTooBig { limit, got: limit.saturating_add(1) });
                 }
                 Progress::NeedRoom => {}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{AfterWrite, Connection, Reading, State};
+use super::{AfterWrite, Connection, State};
 use crate::close::{self, Cause, CloseCode, Closed, Why};
 use crate::config::Role;
 use crate::error::Violation;
@@ -23,8 +23,7 @@ impl Connection {
         };
         self.state = State::Ending { since: now, how };
         self.untold = Some(Box::new(closed));
-        self.assembler.clear();
-        self.reading = Reading::Nothing;
+        self.incoming = None;
         self.stop_sending();
         if let Some(compression) = &mut self.compression {
             compression.abandon();

@@ -150,14 +150,15 @@ impl Connection {
     /// an application that decides when it has seen an [`Event::Begin`](crate::Event::Begin). Does nothing once a piece
     /// was given.
     pub fn put_together(&mut self, now: Instant) {
-        if self.assembler.manner() != Manner::Begun {
+        let Some(incoming) = &mut self.incoming else { return };
+        if incoming.assembler.manner() != Manner::Begun {
             return;
         }
-        let header = match self.reading {
+        let header = match incoming.reading {
             Reading::Data { header, .. } => Some(header),
             _ => None,
         };
-        if let Err(violation) = self.assembler.put_together(header.as_ref(), &self.limits) {
+        if let Err(violation) = incoming.assembler.put_together(header.as_ref(), &self.limits) {
             self.fail(now, violation);
         }
     }
@@ -169,12 +170,13 @@ impl Connection {
 
     /// Whether a message is being given piece by piece and has not ended.
     pub fn in_pieces(&self) -> bool {
-        self.assembler.manner() != Manner::Whole
+        self.incoming.as_ref().is_some_and(|incoming| incoming.assembler.manner() != Manner::Whole)
     }
 
     /// Whether there may be another event without another byte of input: the rest of a piece that inflates to more than is
     /// given at once. Call [`Connection::receive`] with no bytes.
     pub fn has_more(&self) -> bool {
-        matches!(self.reading, Reading::Data { header, done } if done == header.len)
+        let Some(incoming) = &self.incoming else { return false };
+        matches!(incoming.reading, Reading::Data { header, done } if done == header.len)
     }
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::{Connection, Reading};
+use super::{Connection, Incoming, Reading};
 use crate::assembler::{Manner, Whole};
 use crate::deflate::{Inflated, Progress};
 use crate::error::Violation;
@@ -24,10 +24,10 @@ const INFLATE_AT_ONCE: usize = 4 << 10;
 /// What has happened, one event at a time, from the bytes given to [`Connection::receive`].
 #[derive(Debug)]
 pub struct Events<'c, 'b> {
-    connection: &'c mut Connection,
-    input: &'b mut [u8],
+    pub(super) connection: &'c mut Connection,
+    pub(super) input: &'b mut [u8],
     given: usize,
-    now: Instant,
+    pub(super) now: Instant,
 }
 
 impl<'c, 'b> Events<'c, 'b> {
@@ -40,12 +40,36 @@ impl<'c, 'b> Events<'c, 'b> {
     pub fn consumed(&self) -> usize {
         self.given - self.input.len()
     }
+
+    /// The connection, to answer an event before the next is looked at. Whatever is done to it, the rest of the input is read
+    /// as what the remote has sent: an answer comes too late for what is here already.
+    pub fn connection(&mut self) -> &mut Connection {
+        self.connection
+    }
 }
 
 impl<'b> Iterator for Events<'_, 'b> {
     type Item = Event<'b>;
 
+    #[inline]
     fn next(&mut self) -> Option<Event<'b>> {
+        if let Some(event) = self.next_whole() {
+            return Some(event);
+        }
+        let event = self.next_of_any_kind();
+        self.connection.rest();
+        event
+    }
+}
+
+enum Step<'b> {
+    Event(Event<'b>),
+    Again,
+    NeedMore,
+}
+
+impl<'b> Events<'_, 'b> {
+    fn next_of_any_kind(&mut self) -> Option<Event<'b>> {
         loop {
             if let Some(event) = self.connection.poll_event() {
                 return Some(event);
@@ -58,57 +82,50 @@ impl<'b> Iterator for Events<'_, 'b> {
             }
         }
     }
-}
 
-enum Step<'b> {
-    Event(Event<'b>),
-    Again,
-    NeedMore,
-}
-
-impl<'b> Events<'_, 'b> {
     /// One header or one stretch of payload. Each call consumes a byte, changes the state, or says that it cannot.
     fn step(&mut self) -> Result<Step<'b>, Violation> {
-        match &mut self.connection.reading {
+        if self.connection.reads_nothing() {
+            self.input = &mut [];
+            return Ok(Step::NeedMore);
+        }
+        match self.connection.incoming().reading {
             Reading::Header(_) => self.read_header(),
             Reading::Data { .. } => self.read_data(),
             Reading::Control { .. } => self.read_control(),
-            Reading::Nothing => {
-                self.input = &mut [];
-                Ok(Step::NeedMore)
-            }
         }
     }
 
     fn read_header(&mut self) -> Result<Step<'b>, Violation> {
         let connection = &mut *self.connection;
-        let expect = Expect {
-            masked: connection.role.is_server(),
-            rsv: if connection.compression.is_some() { RSV1 } else { 0 },
-            in_message: connection.assembler.in_message(),
-            leniency: connection.leniency,
-        };
-        let Reading::Header(reader) = &mut connection.reading else { return Ok(Step::Again) };
+        let (masked, leniency) = (connection.role.is_server(), connection.leniency);
+        let rsv = if connection.compression.is_some() { RSV1 } else { 0 };
+        let Incoming { reading, assembler } = connection.incoming();
+        let expect = Expect { masked, rsv, in_message: assembler.in_message(), leniency };
+        let Reading::Header(reader) = reading else { return Ok(Step::Again) };
         let (taken, header) = reader.receive(self.input, expect)?;
         self.take(taken);
         let Some(header) = header else { return Ok(Step::NeedMore) };
-        let connection = &mut *self.connection;
         if header.opcode.is_control() {
-            connection.reading = Reading::Control { header, body: Vec::new() };
+            self.connection.incoming().reading = Reading::Control { header, body: Vec::new() };
             return Ok(Step::Again);
         }
+        let connection = &mut *self.connection;
         connection.note_received(&header, &[]);
-        connection.reading = Reading::Data { header, done: 0 };
         let manner = if connection.by_piece { Manner::Begun } else { Manner::Whole };
-        let begins = connection.assembler.begin_frame(&header, manner, &connection.limits)?;
-        Ok(match connection.assembler.kind() {
+        let incoming = connection.incoming.get_or_insert_default();
+        incoming.reading = Reading::Data { header, done: 0 };
+        let begins = incoming.assembler.begin_frame(&header, manner, &connection.limits)?;
+        Ok(match incoming.assembler.kind() {
             Some(kind) if begins && manner == Manner::Begun => Step::Event(Event::Begin(kind)),
             _ => Step::Again,
         })
     }
 
     fn read_data(&mut self) -> Result<Step<'b>, Violation> {
-        let Reading::Data { header, done } = self.connection.reading else { return Ok(Step::Again) };
+        let Reading::Data { header, done } = self.connection.incoming().reading else {
+            return Ok(Step::Again);
+        };
         let left = header.len - done;
         let here = usize::try_from(left).unwrap_or(usize::MAX).min(self.input.len());
         if here == 0 && left > 0 {
@@ -117,12 +134,12 @@ impl<'b> Events<'_, 'b> {
         if self.connection.discarding {
             self.take(here);
             if self.advance(header, done, here) {
-                self.connection.assembler.clear();
+                self.connection.incoming().assembler.clear();
             }
             return Ok(Step::Again);
         }
-        let kept = self.connection.assembler.manner() == Manner::Whole;
-        if self.connection.assembler.is_deflated() {
+        let kept = self.connection.incoming().assembler.manner() == Manner::Whole;
+        if self.connection.incoming().assembler.is_deflated() {
             return if kept {
                 self.keep_deflated(header, done, here)
             } else {
@@ -135,10 +152,10 @@ impl<'b> Events<'_, 'b> {
     }
 
     fn keep(&mut self, header: Header, done: u64, piece: &'b [u8]) -> Result<Step<'b>, Violation> {
-        if piece.len() as u64 == header.len && self.connection.assembler.is_single(&header) {
+        if piece.len() as u64 == header.len && self.connection.incoming().assembler.is_single(&header) {
             return self.whole_in_input(piece);
         }
-        self.connection.assembler.keep(piece)?;
+        self.connection.incoming().assembler.keep(piece)?;
         if self.advance(header, done, piece.len()) { self.whole() } else { Ok(Step::Again) }
     }
 
@@ -151,7 +168,7 @@ impl<'b> Events<'_, 'b> {
     }
 
     fn give(&mut self, header: Header, done: u64, piece: &'b [u8]) -> Result<Step<'b>, Violation> {
-        self.connection.assembler.judge(piece)?;
+        self.connection.incoming().assembler.judge(piece)?;
         let last = self.advance(header, done, piece.len());
         self.piece(Cow::Borrowed(piece), last)
     }
@@ -171,7 +188,7 @@ impl<'b> Events<'_, 'b> {
         unmask(piece, &header, done);
         let mut data = Vec::new();
         let inflated = compression.inflate(piece, last, room, connection.limits.inflate_ratio, &mut data);
-        connection.assembler.judge(&data)?;
+        connection.incoming().assembler.judge(&data)?;
         let Inflated { used, state } = inflated?;
         // Masking is its own inverse: what is given again is as it came.
         unmask(&mut piece[used..], &header, done + used as u64);
@@ -180,7 +197,7 @@ impl<'b> Events<'_, 'b> {
         }
         self.take(used);
         let last = if state == Progress::NeedRoom {
-            self.connection.reading = Reading::Data { header, done: done + used as u64 };
+            self.connection.incoming().reading = Reading::Data { header, done: done + used as u64 };
             false
         } else {
             self.advance(header, done, used)
@@ -192,7 +209,7 @@ impl<'b> Events<'_, 'b> {
     fn advance(&mut self, header: Header, done: u64, more: usize) -> bool {
         let done = done + more as u64;
         if done < header.len {
-            self.connection.reading = Reading::Data { header, done };
+            self.connection.incoming().reading = Reading::Data { header, done };
             return false;
         }
         self.await_header();
@@ -204,18 +221,18 @@ impl<'b> Events<'_, 'b> {
         let connection = &mut *self.connection;
         connection.tally.received.payload(data.len());
         if last {
-            connection.assembler.finish_pieces()?;
+            connection.incoming().assembler.finish_pieces()?;
             connection.tally.received.message();
         } else if data.is_empty() {
             return Ok(Step::Again);
         } else {
-            connection.assembler.give();
+            connection.incoming().assembler.give();
         }
         Ok(Step::Event(Event::Piece(Piece { data, last })))
     }
 
     fn whole(&mut self) -> Result<Step<'b>, Violation> {
-        Ok(Step::Event(match self.connection.assembler.finish()? {
+        Ok(Step::Event(match self.connection.incoming().assembler.finish()? {
             Whole::Text(text) => {
                 self.connection.count_received(text.len());
                 Event::Text(Cow::Owned(text))
@@ -228,11 +245,11 @@ impl<'b> Events<'_, 'b> {
     }
 
     fn whole_in_input(&mut self, payload: &'b [u8]) -> Result<Step<'b>, Violation> {
-        let kind = self.connection.assembler.kind();
-        self.connection.assembler.clear();
+        let kind = self.connection.incoming().assembler.kind();
+        self.connection.incoming().assembler.clear();
         self.await_header();
         let event = if kind == Some(Kind::Text) {
-            let text = std::str::from_utf8(payload).map_err(|_| Violation::InvalidUtf8)?;
+            let text = simdutf8::basic::from_utf8(payload).map_err(|_| Violation::InvalidUtf8)?;
             Event::Text(Cow::Borrowed(text))
         } else {
             Event::Binary(Cow::Borrowed(payload))
@@ -242,7 +259,9 @@ impl<'b> Events<'_, 'b> {
     }
 
     fn read_control(&mut self) -> Result<Step<'b>, Violation> {
-        let Reading::Control { header, body } = &mut self.connection.reading else { return Ok(Step::Again) };
+        let Reading::Control { header, body } = &mut self.connection.incoming().reading else {
+            return Ok(Step::Again);
+        };
         let header = *header;
         // At most 125, by the header's own check.
         let left = usize::try_from(header.len).unwrap_or(MAX_CONTROL) - body.len();
@@ -254,7 +273,7 @@ impl<'b> Events<'_, 'b> {
         }
         if here < left {
             body.extend_from_slice(piece);
-            self.connection.reading = Reading::Control { header, body };
+            self.connection.incoming().reading = Reading::Control { header, body };
             return Ok(Step::NeedMore);
         }
         self.await_header();
@@ -286,10 +305,10 @@ impl<'b> Events<'_, 'b> {
     }
 
     fn await_header(&mut self) {
-        self.connection.reading = Reading::Header(HeaderReader::default());
+        self.connection.incoming().reading = Reading::Header(HeaderReader::default());
     }
 
-    fn take(&mut self, count: usize) -> &'b mut [u8] {
+    pub(super) fn take(&mut self, count: usize) -> &'b mut [u8] {
         let (taken, rest) = std::mem::take(&mut self.input).split_at_mut(count);
         self.input = rest;
         self.connection.tally.wire_in += count as u64;
@@ -306,6 +325,15 @@ fn unmask(piece: &mut [u8], header: &Header, done: u64) {
 }
 
 impl Connection {
+    fn incoming(&mut self) -> &mut Incoming {
+        self.incoming.get_or_insert_default()
+    }
+
+    /// Forgets what need not be remembered between messages.
+    fn rest(&mut self) {
+        self.incoming.take_if(|incoming| incoming.is_at_rest());
+    }
+
     fn note_received(&mut self, header: &Header, body: &[u8]) {
         self.tally.received.frame(header.opcode);
         if let Some(observer) = self.observer {
@@ -313,7 +341,7 @@ impl Connection {
         }
     }
 
-    fn count_received(&mut self, len: usize) {
+    pub(super) fn count_received(&mut self, len: usize) {
         self.tally.received.message();
         self.tally.received.payload(len);
     }

@@ -8,7 +8,7 @@ use crate::error::Misuse;
 use crate::event::Kind;
 use crate::frame::{self, Header, MAX_CONTROL, MAX_HEADER, OpCode, RSV1};
 use crate::mask;
-use crate::message::Message;
+use crate::message::{Message, MessageRef};
 use crate::observe::{FrameNote, Way};
 use crate::prepared::Prepared;
 
@@ -37,6 +37,26 @@ impl Connection {
     pub fn send(&mut self, message: Message) -> Result<(), Misuse> {
         self.may_send()?;
         self.send_promised(message)
+    }
+
+    /// From above: queues a copy of a message that lies elsewhere; where that is short, nothing is allocated for it.
+    /// Compressed as by [`Connection::send`], and refused as there.
+    pub fn send_ref(&mut self, message: MessageRef<'_>) -> Result<(), Misuse> {
+        self.may_send()?;
+        self.send_ref_promised(message)
+    }
+
+    /// As [`Connection::send_promised`], for a message that lies elsewhere.
+    #[inline]
+    pub fn send_ref_promised(&mut self, message: MessageRef<'_>) -> Result<(), Misuse> {
+        self.may_begin()?;
+        let payload = message.as_bytes();
+        self.count_message(payload.len());
+        match self.squeeze(payload, true) {
+            Some(squeezed) => self.queue_owned(Head::whole(message.kind(), RSV1), squeezed),
+            None => self.queue_copy(Head::whole(message.kind(), 0), payload),
+        }
+        Ok(())
     }
 
     /// From above: queues a message for which there was [room](Connection::has_room) when it was asked for. Pongs may
@@ -175,7 +195,17 @@ impl Connection {
         self.output.share(payload.into());
     }
 
+    #[inline]
     pub(super) fn queue_copy(&mut self, head: Head, payload: &[u8]) {
+        if let Role::Server = self.role {
+            self.note_sent(head, payload);
+            let (header, size) = frame::server_header(head.fin, head.rsv, head.opcode, payload.len() as u64);
+            return self.output.frame(&header, size, payload);
+        }
+        self.queue_masked_copy(head, payload);
+    }
+
+    fn queue_masked_copy(&mut self, head: Head, payload: &[u8]) {
         let key = self.fresh_mask();
         self.queue_header(head, payload, key);
         match key {
@@ -201,6 +231,7 @@ impl Connection {
         self.output.copy(&bytes[..size]);
     }
 
+    #[inline]
     fn note_sent(&mut self, head: Head, payload: &[u8]) {
         self.tally.sent.frame(head.opcode);
         if let Some(observer) = self.observer {
@@ -222,9 +253,9 @@ impl Connection {
             // Our Close frame is the last frame that we send.
             return;
         }
-        if self.pongs.reserve(payload, &self.output) {
+        if self.output.reserve_pong(payload) {
             self.queue_control(OpCode::Pong, payload);
-            self.pongs.queued(&self.output);
+            self.output.pong_queued();
         }
     }
 }

@@ -61,6 +61,21 @@ impl Way {
 }
 
 impl Tally {
+    /// A frame came that is a whole message.
+    #[inline]
+    pub(super) fn whole(&mut self, header: usize, payload: usize) {
+        self.wire_in += (header + payload) as u64;
+        self.received.frames += 1;
+        self.received.messages += 1;
+        self.received.payload += payload as u64;
+    }
+
+    /// The message that was counted last is none: its text is not UTF-8.
+    pub(super) fn whole_was_not_one(&mut self, payload: usize) {
+        self.received.messages -= 1;
+        self.received.payload -= payload as u64;
+    }
+
     /// Compressed bytes come as (received, sent).
     pub(super) fn counters(&self, wire_out: u64, (received, sent): (Squeezed, Squeezed)) -> Counters {
         Counters {

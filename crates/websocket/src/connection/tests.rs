@@ -26,6 +26,7 @@ mod observed;
 mod pieces;
 mod prepared;
 mod violations;
+mod whole;
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
@@ -166,7 +167,7 @@ fn squeezed(message: &[u8]) -> Vec<u8> {
 
 impl Connection {
     fn assembler_capacity(&self) -> usize {
-        self.assembler.capacity()
+        self.incoming.as_ref().map_or(0, |incoming| incoming.assembler.capacity())
     }
 
     fn output_capacity(&self) -> usize {

@@ -138,3 +138,17 @@ fn every_header_reads_back_what_was_written_at_every_split() {
         }
     }
 }
+
+#[test]
+fn a_servers_header_in_one_store_is_the_same_as_byte_by_byte() {
+    for len in [0, 1, 125, 126, 127, 65535, 65536, 1 << 40, u64::MAX >> 1] {
+        for (opcode, fin, rsv) in
+            [(OpCode::Text, true, 0), (OpCode::Binary, false, RSV1), (OpCode::Continuation, true, 0)]
+        {
+            let mut bytes = [0; MAX_HEADER];
+            let size = encode(&Header { fin, rsv, opcode, mask: None, len }, &mut bytes);
+            let (wide, counts) = server_header(fin, rsv, opcode, len);
+            assert_eq!(&wide[..counts], &bytes[..size], "{opcode:?} {len}");
+        }
+    }
+}

@@ -13,7 +13,7 @@ use crate::output;
 const BODY_BYTES: usize = 1024;
 
 /// Names scheme and host alone: path and query may hold a ticket, and the user name a password.
-pub(super) fn failure(url: &WsUrl, error: Error) -> Failure {
+pub(crate) fn failure(url: &WsUrl, error: Error) -> Failure {
     let why = output::for_terminal(&error.to_string());
     let shown = match &error {
         Error::Request(_) | Error::Url(_) => return Failure::usage(error),
