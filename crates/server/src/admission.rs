@@ -95,7 +95,7 @@ impl Admission {
             inner.sweep(now);
             let entry = inner.addresses.entry(key).or_insert_with(|| Entry {
                 connections: 0,
-                handshakes: Bucket::new(self.handshakes, now),
+                handshakes: Bucket::new(now),
                 used: now,
             });
             if entry.connections >= self.per_address {
@@ -131,7 +131,11 @@ impl Admitted {
         // It is there as long as this connection is counted in it.
         let Some(entry) = inner.addresses.get_mut(&key) else { return Ok(()) };
         entry.used = now;
-        if entry.handshakes.take(now) { Ok(()) } else { Err(NotAdmitted::TooFastFromAddress) }
+        if entry.handshakes.take(self.admission.handshakes, now) {
+            Ok(())
+        } else {
+            Err(NotAdmitted::TooFastFromAddress)
+        }
     }
 }
 

@@ -55,6 +55,11 @@ impl<V> Cells<V> {
         self.len() >= self.limit
     }
 
+    /// The name as the map has it, if there is such a cell: for whoever keeps it, so that they share its text.
+    pub(crate) fn name(&self, name: &ChannelName) -> Option<ChannelName> {
+        lock(self.shard(name)).get_key_value(name).map(|(name, _)| name.clone())
+    }
+
     /// Works on the cell of that name, if there is one.
     pub(crate) fn with<R>(&self, name: &ChannelName, work: impl FnOnce(&mut V) -> R) -> Option<R> {
         let mut work = Some(work);

@@ -20,6 +20,7 @@ use axum::Router;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use trunkline_net::http1::{Rewind, refuse};
@@ -31,7 +32,7 @@ use crate::address::ClientAddress;
 use crate::admission::{Admitted, NotAdmitted};
 use crate::http::{TRUNKLINE, VERSION};
 use crate::listener::{Listener, Serves};
-use crate::metrics::{Metrics, Reason};
+use crate::metrics::Reason;
 use crate::shutdown::Live;
 use crate::stream::Stream;
 
@@ -53,15 +54,16 @@ pub(crate) struct Remote {
     admitted: Admitted,
     /// Whether the next handshake was counted already.
     prepaid: AtomicBool,
-    metrics: Metrics,
+    /// The gauge that counts it.
+    open: Gauge,
     _live: Live,
 }
 
 impl Remote {
-    fn new(app: &App, address: ClientAddress, tls: bool, admitted: Admitted) -> Arc<Remote> {
-        app.metrics.connections.inc();
-        let (metrics, live) = (app.metrics.clone(), app.stop.enter());
-        Arc::new(Remote { address, tls, admitted, prepaid: AtomicBool::new(false), metrics, _live: live })
+    pub(crate) fn new(app: &App, address: ClientAddress, tls: bool, admitted: Admitted) -> Arc<Remote> {
+        let (open, live) = (app.metrics.connections.clone(), app.stop.enter());
+        open.inc();
+        Arc::new(Remote { address, tls, admitted, prepaid: AtomicBool::new(false), open, _live: live })
     }
 
     /// Counts a handshake of its address.
@@ -86,7 +88,7 @@ impl Remote {
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        self.metrics.connections.dec();
+        self.open.dec();
     }
 }
 

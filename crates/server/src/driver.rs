@@ -4,14 +4,15 @@
 //! ```text
 //! let mut client = Client::open(&node, origin, credential);
 //! loop {
-//!     tokio::select! {
+//!     select! {
 //!         message = connection.recv(), if client.wants_input() => match message {
 //!             Some(text) => client.receive(&text),
 //!             None => break,
 //!         },
-//!         out = client.next(), if connection.has_room() => match out {
-//!             Out::Message(message) => connection.send(message),
+//!         out = client.poll_next(context, connection.room()), if connection.has_room() => match out {
+//!             Out::Messages { batch, .. } => connection.send_all(batch),
 //!             Out::Close(ending) => break connection.close(ending.close_code, ending.reason()),
+//!             Out::Cut => break,
 //!         }
 //!     }
 //! }
@@ -20,7 +21,7 @@
 mod task;
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,27 +34,32 @@ use trunkline_dialect::{ChannelName, Push};
 
 use crate::encoded::Encoded;
 use crate::node::Node;
-use crate::outbox::{Ending, Item, Outbox};
+use crate::outbox::{Batch, Ending, Item, Outbox};
 use crate::peer::{Event, Peer, Task};
-use crate::session::{LinkId, Origin};
+use crate::session::Origin;
 use task::{Finished, Place};
 
 /// One client of the hub. Dropping it is the loss of its link: the grace of its presence and the linger of
 /// its session begin.
 pub(crate) struct Client {
     node: Arc<Node>,
-    number: u64,
-    origin: Origin,
     outbox: Arc<Outbox>,
+    number: u64,
     peer: Peer,
-    /// The link of the peer, kept beyond the peer's own end.
-    link: Option<LinkId>,
-    tasks: VecDeque<(Option<u64>, Task)>,
-    catch_ups: VecDeque<ChannelName>,
-    running: Option<Running>,
+    /// Only while there is any.
+    work: Option<Box<Work>>,
     /// Only while the peer has a deadline.
     sleep: Option<Pin<Box<Sleep>>>,
     stage: Stage,
+    origin: Origin,
+}
+
+/// What a client has to be done for it. Tasks are done one after the other, and catching up goes before them.
+#[derive(Default)]
+struct Work {
+    tasks: VecDeque<(Option<u64>, Task)>,
+    catch_ups: VecDeque<ChannelName>,
+    running: Option<Running>,
 }
 
 /// A task, or a step of catching up, which answers nothing.
@@ -63,17 +69,25 @@ type Running = Pin<Box<dyn Future<Output = Option<Finished>> + Send>>;
 enum Stage {
     Open,
     /// The disconnect push is out, the close is next.
-    Closing(Ending),
+    Closing(Box<Ending>),
     Over,
 }
 
 /// What a door does next.
 #[derive(Debug, Clone)]
 pub(crate) enum Out {
-    /// Write one message.
-    Message(Encoded),
+    /// Write these, of which there is at least one. With `last` there is nothing else now, and the task will be woken for what
+    /// comes: it need not ask again before it waits.
+    Messages {
+        /// In this order.
+        batch: Batch,
+        /// Whether that was all.
+        last: bool,
+    },
     /// Close with this ending's close code and reason, where the door has such; then it is over.
     Close(Ending),
+    /// Drop the connection, whatever still waits.
+    Cut,
 }
 
 impl Client {
@@ -82,16 +96,13 @@ impl Client {
         let (number, outbox) = node.add_connection();
         let mut client = Client {
             node: node.clone(),
-            number,
-            origin,
             outbox,
+            number,
             peer: Peer::new(node.rules.clone(), node.clock.now()),
-            link: None,
-            tasks: VecDeque::new(),
-            catch_ups: VecDeque::new(),
-            running: None,
+            work: None,
             sleep: None,
             stage: Stage::Open,
+            origin,
         };
         if let Some(credential) = credential {
             client.peer.authenticate(credential);
@@ -118,70 +129,72 @@ impl Client {
         matches!(self.stage, Stage::Open) && self.peer.wants_input() && !self.outbox.is_full()
     }
 
-    /// Does what there is to do until there is something to write.
-    ///
-    /// # Cancel safety
-    /// All progress is kept in `self`: the future may be dropped at any time, and nothing is lost or done
-    /// twice.
-    pub(crate) async fn next(&mut self) -> Out {
-        poll_fn(|context| self.poll_next(context)).await
+    /// Leaves at once.
+    pub(crate) fn cut(&mut self) {
+        self.outbox.cut();
     }
 
-    /// Instead of [`next`](Client::next), while the connection has no room: does what there is to do without
-    /// taking anything out, and returns once the client is to be ended. What `next` then still has to say is
-    /// little.
-    ///
-    /// # Cancel safety
-    /// As `next`.
-    pub(crate) async fn ended(&mut self) {
-        poll_fn(|context| {
-            self.poll_tasks(context);
-            self.poll_timer(context);
-            self.outbox.poll_ended(context)
-        })
-        .await;
-    }
-
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Out> {
+    /// Does what there is to do until there is something to write, and gives as much of it as fills `room` bytes, and one
+    /// message at the least. All progress is kept in `self`.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>, room: usize) -> Poll<Out> {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Over) {
                 Stage::Open => self.stage = Stage::Open,
-                Stage::Closing(ending) => return Poll::Ready(Out::Close(ending)),
+                Stage::Closing(ending) => return Poll::Ready(Out::Close(*ending)),
                 Stage::Over => return Poll::Pending,
             }
             self.poll_tasks(context);
             self.poll_timer(context);
-            match self.outbox.poll_take(context) {
-                Poll::Ready(Item::Message(message)) => return Poll::Ready(Out::Message(message)),
-                Poll::Ready(Item::CatchUp(channel)) => self.catch_ups.push_back(channel),
+            match self.outbox.poll_take(context, room) {
+                Poll::Ready(Item::Messages { batch, last }) => {
+                    // What waited for room in the outbox may have it now.
+                    let last = last && self.work.is_none();
+                    return Poll::Ready(Out::Messages { batch, last });
+                }
+                Poll::Ready(Item::CatchUp(channel)) => self.work().catch_ups.push_back(channel),
                 Poll::Ready(Item::End(ending)) => {
                     let last = Encoded::from(&Push::Disconnect(ending.disconnect.clone()));
                     self.detach(Some(&ending));
-                    self.stage = Stage::Closing(ending);
-                    return Poll::Ready(Out::Message(last));
+                    self.stage = Stage::Closing(Box::new(ending));
+                    return Poll::Ready(Out::Messages { batch: Batch::from_iter([last]), last: false });
                 }
+                Poll::Ready(Item::Cut) => return Poll::Ready(Out::Cut),
                 Poll::Pending => return Poll::Pending,
             }
         }
     }
 
+    /// Instead of [`poll_next`](Client::poll_next), while the connection has no room: does what there is to do without
+    /// taking anything out, and is ready once the client is to be ended: at once if it answers `true`, and otherwise after
+    /// what `poll_next` then still has to say, which is little.
+    pub(crate) fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        self.poll_tasks(context);
+        self.poll_timer(context);
+        self.outbox.poll_ended(context)
+    }
+
     /// Does tasks, one at a time, until one has to be waited for or there is none.
     fn poll_tasks(&mut self, context: &mut Context<'_>) {
-        loop {
-            if self.running.is_none() {
-                self.running = self.start_next();
+        while let Some(work) = &mut self.work {
+            if work.running.is_none() {
+                let next = self.start_next();
+                self.work().running = next;
             }
-            let Some(running) = &mut self.running else { return };
+            let Some(running) = self.work.as_mut().and_then(|work| work.running.as_mut()) else { break };
             let Poll::Ready(finished) = running.as_mut().poll(context) else { return };
-            self.running = None;
+            self.work().running = None;
             if let Some(finished) = finished {
                 self.finish(finished);
             }
         }
+        if self.work.as_ref().is_some_and(|work| work.is_done()) {
+            self.work = None;
+        }
     }
 
     fn start_next(&mut self) -> Option<Running> {
-        if let (Some(channel), Some(link)) = (self.catch_ups.pop_front(), self.link) {
+        let work = self.work.as_mut()?;
+        if let (Some(channel), Some(link)) = (work.catch_ups.pop_front(), self.peer.last_link()) {
             let step = task::catch_up(self.node.clone(), self.outbox.clone(), link, channel);
             return Some(Box::pin(async {
                 step.await;
@@ -191,7 +204,7 @@ impl Client {
         if self.outbox.is_full() {
             return None;
         }
-        let (id, task) = self.tasks.pop_front()?;
+        let (id, task) = work.tasks.pop_front()?;
         let place = Place {
             node: self.node.clone(),
             outbox: self.outbox.clone(),
@@ -203,23 +216,26 @@ impl Client {
         Some(Box::pin(async move { Some(task::perform(place, id, task).await) }))
     }
 
+    fn work(&mut self) -> &mut Work {
+        self.work.get_or_insert_default()
+    }
+
     fn finish(&mut self, Finished { id, outcome, start }: Finished) {
         self.peer.complete(self.node.clock.now(), id, outcome);
-        self.link = self.link.or(self.peer.link());
         // The reply goes into the outbox here; only then may the subscription speak.
         self.drain_peer();
-        if let (Some(start), Some(link)) = (start, self.link) {
+        if let (Some(start), Some(link)) = (start, self.peer.last_link()) {
             self.node.hub.start(link, &start.channel, &start.recovery, start.roll);
         }
     }
 
     fn drain_peer(&mut self) {
         while let Some(message) = self.peer.poll_transmit() {
-            self.outbox.push(message);
+            self.outbox.reply(message);
         }
         while let Some(event) = self.peer.poll_event() {
             match event {
-                Event::Do(id, task) => self.tasks.push_back((id, task)),
+                Event::Do(id, task) => self.work().tasks.push_back((id, task)),
                 Event::Used(link) => self.node.sessions.confirm(link),
                 Event::End(ending) => self.outbox.end(ending),
             }
@@ -245,9 +261,8 @@ impl Client {
     /// The link is over. Ended by us for good, it leaves at once and the session is no more; otherwise both
     /// are waited for.
     fn detach(&mut self, ending: Option<&Ending>) {
-        self.running = None;
-        self.tasks.clear();
-        let Some(link) = self.link.take() else { return };
+        self.work = None;
+        let Some(link) = self.peer.take_link() else { return };
         let for_good = ending.is_some_and(|ending| !ending.disconnect.reconnect);
         // A displaced link ends for good, but its session goes on by the newer one: nobody has left.
         if for_good && self.node.sessions.close(link) {
@@ -256,6 +271,12 @@ impl Client {
             self.node.drop_link(link, self.node.rules.limits.presence_grace);
             self.node.sessions.detach(self.node.clock.now(), link);
         }
+    }
+}
+
+impl Work {
+    fn is_done(&self) -> bool {
+        self.running.is_none() && self.tasks.is_empty() && self.catch_ups.is_empty()
     }
 }
 

@@ -10,16 +10,18 @@ mod view;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
+use std::mem::take;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use indexmap::IndexMap;
-use trunkline_dialect::{ChannelName, ChannelPush, Join, Leave, Member, Push, UserId};
+use trunkline_dialect::{ChannelName, ChannelPush, Epoch, Join, Leave, Member, Push, UserId};
 
 use crate::broker::{Delivery, Sink};
-use crate::cells::{Cells, Full, lock};
-use crate::channel::{HistoryPage, HistoryQuery};
+use crate::cells::{Cells, Full, SHARDS, lock};
+use crate::channel::{HistoryPage, HistoryQuery, Publication};
 use crate::encoded::Encoded;
+use crate::few::Few;
 use crate::outbox::Outbox;
 use crate::policy::SlowReader;
 use crate::session::{LinkId, SessionId};
@@ -32,8 +34,9 @@ use view::View;
 #[derive(Debug)]
 pub(crate) struct Hub {
     topics: Cells<Topic>,
-    /// The channels of each link that is there; a link that is not in here can subscribe to nothing any more.
-    links: Mutex<HashMap<LinkId, BTreeSet<ChannelName>>>,
+    /// The channels of each link that is there; a link that is not in here can subscribe to nothing any more. In parts, for
+    /// links come and go in crowds.
+    links: Vec<Mutex<HashMap<LinkId, Few<ChannelName, ()>>>>,
     subscriptions_per_link: usize,
     subscriptions: AtomicUsize,
     deliveries: AtomicUsize,
@@ -90,7 +93,7 @@ impl Hub {
     pub(crate) fn new(channels: usize, subscriptions_per_link: usize) -> Hub {
         Hub {
             topics: Cells::new(channels),
-            links: Mutex::default(),
+            links: (0..SHARDS).map(|_| Mutex::default()).collect(),
             subscriptions_per_link,
             subscriptions: AtomicUsize::new(0),
             deliveries: AtomicUsize::new(0),
@@ -99,7 +102,7 @@ impl Hub {
 
     /// A link is there and may subscribe.
     pub(crate) fn add_link(&self, link: LinkId) {
-        lock(&self.links).entry(link).or_default();
+        self.links(link).entry(link).or_default();
     }
 
     /// Makes a subscription, which is silent until [`start`](Hub::start). `interest` is called under the
@@ -115,6 +118,8 @@ impl Hub {
         interest: impl FnOnce() -> R,
     ) -> Result<R, SubscribeRefused> {
         let link = subscriber.link;
+        // One text for all who subscribe.
+        let channel = &self.topics.name(channel).unwrap_or_else(|| channel.clone());
         self.note(link, channel)?;
         let work = |topic: &mut Topic| {
             topic.keeps_newest |= subscriber.slow_reader == SlowReader::NewestOnly;
@@ -132,7 +137,7 @@ impl Hub {
     /// Whether the link was dropped while its subscription was being made: what `subscribe` left behind must
     /// then be undone.
     pub(crate) fn is_gone(&self, link: LinkId) -> bool {
-        !lock(&self.links).contains_key(&link)
+        !self.links(link).contains_key(&link)
     }
 
     /// The reply to the subscribe, which said `recovery` and named the first of `roll`, is in the outbox: from
@@ -162,14 +167,8 @@ impl Hub {
     /// One step of catching up, with what history answered. After [`Progress::More`] the outbox asks for the
     /// next by itself.
     pub(crate) fn catch_up(&self, link: LinkId, channel: &ChannelName, page: HistoryPage) -> Progress {
-        let progress = self.with_subscription(link, channel, |subscription, head| {
-            let progress = subscription.catch_up(channel, page, head);
-            if progress == Progress::More {
-                subscription.outbox.behind(channel);
-            }
-            progress
-        });
-        progress.unwrap_or(Progress::Done)
+        let progress = self.topics.with(channel, |topic| topic.catch_up(link, channel, page));
+        progress.flatten().unwrap_or(Progress::Done)
     }
 
     /// Ends a subscription. Answers it, with the user that was present by it, if there was one; `last` is
@@ -196,17 +195,20 @@ impl Hub {
 
     /// The link is gone, and its subscriptions with it. Answers where which user was present by them.
     pub(crate) fn drop_link(&self, link: LinkId, last: impl Fn(&ChannelName)) -> Vec<(ChannelName, UserId)> {
-        let channels = lock(&self.links).remove(&link).unwrap_or_default();
-        let ended = channels.into_iter().map(|channel| {
-            let present = self.unsubscribe(link, &channel, || last(&channel)).flatten();
-            present.map(|user| (channel, user))
+        let channels = self.links(link).remove(&link).unwrap_or_default();
+        let ended = channels.keys().map(|channel| {
+            let present = self.unsubscribe(link, channel, || last(channel)).flatten();
+            present.map(|user| (channel.clone(), user))
         });
         ended.flatten().collect()
     }
 
-    /// The channels that a link subscribes to.
+    /// The channels that a link subscribes to, in the order of names.
     pub(crate) fn channels_of(&self, link: LinkId) -> Vec<ChannelName> {
-        lock(&self.links).get(&link).map(|channels| channels.iter().cloned().collect()).unwrap_or_default()
+        let channels = self.links(link).get(&link).map(|channels| channels.keys().cloned().collect());
+        let mut channels: Vec<ChannelName> = channels.unwrap_or_default();
+        channels.sort_unstable();
+        channels
     }
 
     /// Channels that begin with `prefix` and their number of subscribers here; at most `limit`, in the order
@@ -233,13 +235,13 @@ impl Hub {
         self.subscriptions.load(Ordering::Relaxed)
     }
 
-    /// How many publications have been delivered to this node's topics since it started.
+    /// How many times a publication has been handed to a subscriber since this node started.
     pub(crate) fn delivery_count(&self) -> usize {
         self.deliveries.load(Ordering::Relaxed)
     }
 
     fn note(&self, link: LinkId, channel: &ChannelName) -> Result<(), SubscribeRefused> {
-        let mut links = lock(&self.links);
+        let mut links = self.links(link);
         let channels = links.get_mut(&link).ok_or(SubscribeRefused::Gone)?;
         if channels.contains(channel) {
             return Err(SubscribeRefused::Already);
@@ -247,14 +249,19 @@ impl Hub {
         if channels.len() >= self.subscriptions_per_link {
             return Err(SubscribeRefused::TooMany(self.subscriptions_per_link));
         }
-        channels.insert(channel.clone());
+        channels.insert(channel.clone(), ());
         Ok(())
     }
 
     fn forget(&self, link: LinkId, channel: &ChannelName) {
-        if let Some(channels) = lock(&self.links).get_mut(&link) {
+        if let Some(channels) = self.links(link).get_mut(&link) {
             channels.remove(channel);
         }
+    }
+
+    /// The part in which a link is. The names of sessions are random, so any byte of them spreads.
+    fn links(&self, link: LinkId) -> MutexGuard<'_, HashMap<LinkId, Few<ChannelName, ()>>> {
+        lock(&self.links[usize::from(link.session.0[0]) % SHARDS])
     }
 
     fn with_subscription<R>(
@@ -275,10 +282,8 @@ impl Sink for Hub {
     fn deliver(&self, channel: &ChannelName, delivery: Delivery<'_>) {
         self.topics.with(channel, |topic| match delivery {
             Delivery::Publication(epoch, publication) => {
-                self.deliveries.fetch_add(1, Ordering::Relaxed);
-                topic.head.advance(epoch, publication, topic.keeps_newest);
-                let lazy = Lazy::new(channel, publication);
-                topic.subscriptions.values_mut().for_each(|one| one.deliver(epoch, &lazy));
+                let delivered = topic.publication(channel, epoch, publication);
+                self.deliveries.fetch_add(delivered, Ordering::Relaxed);
             }
             Delivery::Join(user, info, by) => topic.presence(channel, user, Some(by), || {
                 ChannelPush::Join(Join { user: user.clone(), info: info.cloned() })
@@ -291,6 +296,43 @@ impl Sink for Hub {
 }
 
 impl Topic {
+    /// Hands a publication to everybody who is up to it. Answers to how many.
+    fn publication(&mut self, channel: &ChannelName, epoch: &Epoch, publication: &Arc<Publication>) -> usize {
+        if self.head.epoch.as_ref() != Some(epoch) {
+            self.leave_epoch(channel);
+        }
+        self.head.advance(epoch, publication, self.keeps_newest);
+        let lazy = Lazy::new(channel, publication);
+        let deliver = |(link, one): (&LinkId, &mut Subscription)| one.deliver(*link, epoch, &lazy);
+        self.subscriptions.iter_mut().map(deliver).filter(|taken| *taken).count()
+    }
+
+    /// One step of one subscription's catching up. `None` if there is no such subscription.
+    fn catch_up(&mut self, link: LinkId, channel: &ChannelName, page: HistoryPage) -> Option<Progress> {
+        let subscription = self.subscriptions.get_mut(&link)?;
+        let step = subscription.catch_up(link, channel, page, &self.head);
+        if step.progress == Progress::More {
+            subscription.outbox.behind(channel);
+        }
+        if let Some(head) = step.head {
+            // History knows better than a delivery that came before it was asked, and so will the others learn from it.
+            self.leave_epoch(channel);
+            self.head = head;
+        }
+        if let Some(subscription) = self.subscriptions.get_mut(&link)
+            && let Some(sent) = step.live
+        {
+            subscription.phase = Phase::Live(sent);
+        }
+        Some(step.progress)
+    }
+
+    /// The epoch of the head is about to be another one: who was live in it is behind.
+    fn leave_epoch(&mut self, channel: &ChannelName) {
+        let Some(epoch) = take(&mut self.head).epoch else { return };
+        self.subscriptions.values_mut().for_each(|one| one.fall_behind(channel, &epoch));
+    }
+
     /// Tells whoever wants to know that a user joined, by a session that is not told itself, or left.
     fn presence(
         &mut self,
@@ -300,8 +342,8 @@ impl Topic {
         push: impl Fn() -> ChannelPush,
     ) {
         let encoded = OnceCell::new();
-        for subscription in self.subscriptions.values_mut() {
-            let own = joined_by == Some(subscription.link.session);
+        for (link, subscription) in &mut self.subscriptions {
+            let own = joined_by == Some(link.session);
             let Some(view) = subscription.view.as_mut().filter(|_| !own) else { continue };
             let push = encoded.get_or_init(|| Encoded::from(&Push::Channel(channel.clone(), push())));
             let was_held = view.is_held();
@@ -316,9 +358,9 @@ impl Topic {
 
 impl Subscription {
     fn new(subscriber: Subscriber) -> Subscription {
-        let Subscriber { link, outbox, present, watches, slow_reader } = subscriber;
+        let Subscriber { link: _, outbox, present, watches, slow_reader } = subscriber;
         let view = watches.then(View::starting);
-        Subscription { link, outbox, present, view, slow_reader, phase: Phase::Starting }
+        Subscription { outbox, present, view, slow_reader, phase: Phase::Starting }
     }
 }
 

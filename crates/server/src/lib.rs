@@ -41,9 +41,11 @@ mod channel;
 mod clock;
 pub mod config;
 mod connection;
+mod counter;
 mod door;
 mod driver;
 mod encoded;
+mod few;
 mod http;
 mod hub;
 mod limits;
@@ -187,7 +189,7 @@ impl Server {
         if let Some(renewal) = self.renewal {
             background.spawn(async { match renewal.await {} });
         }
-        let _cut = shutdown::CutOnDrop(app.stop.clone());
+        let _cut = shutdown::CutOnDrop(app.clone());
         let mut accepting = tokio::task::JoinSet::new();
         for listener in listeners {
             accepting.spawn(connection::accept_loop(app.clone(), listener));

@@ -20,6 +20,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use trunkline_net::tls::ServerTls;
 
+use crate::counter::Sharded;
 use crate::node::{Figures, Node};
 
 mod labels;
@@ -33,6 +34,9 @@ pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0
 type Codes = [(&'static str, u16); 1];
 type Labels2 = [(&'static str, &'static str); 2];
 
+/// A counter that every message adds to.
+pub(crate) type Busy = Counter<u64, Sharded>;
+
 /// Counters and gauges of the shell; a clone counts into the same.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -45,10 +49,10 @@ pub(crate) struct Metrics {
     handshakes: Family<Label, Counter>,
     websockets: Family<Labels2, Gauge>,
     http_answers: Family<Codes, Counter>,
-    pub(crate) messages_in: Counter,
-    pub(crate) messages_out: Counter,
-    pub(crate) bytes_in: Counter,
-    pub(crate) bytes_out: Counter,
+    pub(crate) messages_in: Busy,
+    pub(crate) messages_out: Busy,
+    pub(crate) bytes_in: Busy,
+    pub(crate) bytes_out: Busy,
     closes: Family<Codes, Counter>,
     round_trip: Histogram,
     pub(crate) panics: Counter,
@@ -88,10 +92,10 @@ impl Metrics {
                 "WebSockets that are open now, by HTTP version and by whether messages may be compressed",
             ),
             http_answers: family(r, "http_answers", "Answers over plain HTTP, by status"),
-            messages_in: counter(r, "messages_in", "Messages received from clients"),
-            messages_out: counter(r, "messages_out", "Messages handed to clients' connections"),
-            bytes_in: counter(r, "bytes_in", "Bytes of the messages received from clients, without framing"),
-            bytes_out: counter(
+            messages_in: busy(r, "messages_in", "Messages received from clients"),
+            messages_out: busy(r, "messages_out", "Messages handed to clients' connections"),
+            bytes_in: busy(r, "bytes_in", "Bytes of the messages received from clients, without framing"),
+            bytes_out: busy(
                 r,
                 "bytes_out",
                 "Bytes of the messages handed to clients' connections, without framing",
@@ -195,6 +199,12 @@ impl fmt::Debug for Metrics {
 
 fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     let counter = Counter::<u64, AtomicU64>::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+fn busy(registry: &mut Registry, name: &str, help: &str) -> Busy {
+    let counter = Busy::default();
     registry.register(name, help, counter.clone());
     counter
 }

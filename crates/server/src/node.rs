@@ -14,10 +14,11 @@ use crate::broker::memory::MemoryBroker;
 use crate::broker::{Broker, Sink};
 use crate::cells::lock;
 use crate::clock::{Clock, Now};
+use crate::counter::Sharded;
 use crate::encoded::Encoded;
 use crate::hub::Hub;
 use crate::limits::Limits;
-use crate::outbox::{Ending, Outbox, Totals};
+use crate::outbox::{Ending, Outbox, Outboxes};
 use crate::peer::Rules;
 use crate::policy::Policy;
 use crate::session::{LinkId, Sessions};
@@ -49,7 +50,7 @@ pub(crate) struct Node {
     /// Every connection's outbox, with or without a session yet.
     links: Mutex<HashMap<u64, Arc<Outbox>>>,
     next_link: AtomicU64,
-    totals: Arc<Totals>,
+    outboxes: Arc<Outboxes>,
     counts: Counts,
 }
 
@@ -117,6 +118,7 @@ impl Node {
         let NodeSettings { name, limits, policy, session_key } = settings;
         let hub = Arc::new(Hub::new(limits.channels, limits.subscriptions));
         let key = session_key.unwrap_or_else(rand::random);
+        let outboxes = Outboxes::new(limits.outbox);
         Arc::new(Node {
             broker: broker(hub.clone()),
             sessions: Sessions::new(key, limits.session_linger, limits.sessions),
@@ -126,7 +128,7 @@ impl Node {
             tickets,
             links: Mutex::default(),
             next_link: AtomicU64::new(0),
-            totals: Arc::default(),
+            outboxes,
             counts: Counts::default(),
         })
     }
@@ -162,6 +164,11 @@ impl Node {
         lock(&self.links).values().for_each(|outbox| outbox.end(ending.clone()));
     }
 
+    /// Ends every connection without another word.
+    pub(crate) fn cut_all(&self) {
+        lock(&self.links).values().for_each(|outbox| outbox.cut());
+    }
+
     /// How many connections there are, with or without a session.
     pub(crate) fn links(&self) -> usize {
         lock(&self.links).len()
@@ -170,17 +177,18 @@ impl Node {
     /// What is, and what has happened since the start.
     pub(crate) fn figures(&self) -> Figures {
         let read = |count: &AtomicUsize| count.load(Ordering::Relaxed);
-        let (counts, totals) = (&self.counts, &self.totals);
+        let sum = |count: &Sharded| usize::try_from(count.get()).unwrap_or(usize::MAX);
+        let (counts, outboxes) = (&self.counts, &self.outboxes);
         Figures {
             links: self.links(),
             sessions: self.sessions.len(),
             channels: self.hub.channel_count(),
             subscriptions: self.hub.subscription_count(),
             tickets_waiting: self.tickets.waiting(),
-            outbox_bytes: read(&totals.bytes),
-            messages_queued_total: read(&totals.messages),
-            publications_deferred_total: read(&totals.refused),
-            slow_readers_ended_total: read(&totals.overflowed),
+            outbox_bytes: sum(&outboxes.bytes),
+            messages_queued_total: sum(&outboxes.messages),
+            publications_deferred_total: read(&outboxes.refused),
+            slow_readers_ended_total: read(&outboxes.overflowed),
             commands_total: read(&counts.commands),
             publications_total: read(&counts.publications),
             deliveries_total: self.hub.delivery_count(),
@@ -198,7 +206,7 @@ impl Node {
 
     /// A connection is there: its number, and its outbox.
     pub(crate) fn add_connection(&self) -> (u64, Arc<Outbox>) {
-        let outbox = Arc::new(Outbox::new(self.rules.limits.outbox, self.totals.clone()));
+        let outbox = Arc::new(Outbox::new(self.outboxes.clone()));
         let number = self.next_link.fetch_add(1, Ordering::Relaxed);
         lock(&self.links).insert(number, outbox.clone());
         (number, outbox)

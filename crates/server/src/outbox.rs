@@ -11,14 +11,16 @@
 //! - *control* (go_away) goes first, and the ending last: what was queued before is still written if it is
 //!   little, and dropped if it is much, for a client that does not read would not learn why it was cut off.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use smallvec::SmallVec;
 use trunkline_dialect::{ChannelName, Code, Disconnect};
 
 use crate::cells::lock;
+use crate::counter::Sharded;
 use crate::encoded::Encoded;
 
 /// The bounds of an outbox, in bytes as [`Encoded::weight`] counts.
@@ -34,39 +36,63 @@ pub(crate) struct Bounds {
 /// after.
 const CONTROL_LIMIT: usize = 4;
 
+/// Messages in the order in which they are to be written. One or two, which is what a live channel makes of a turn, need no
+/// heap.
+pub(crate) type Batch = SmallVec<[Encoded; 2]>;
+
 /// What waits to be written to one client.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    bounds: Bounds,
-    totals: Arc<Totals>,
+    all: Arc<Outboxes>,
     state: Mutex<State>,
 }
 
-/// All outboxes of a node together, for its metrics.
-#[derive(Debug, Default)]
-pub(crate) struct Totals {
+/// All outboxes of a node together: their bounds, and what they add up to for its metrics.
+#[derive(Debug)]
+pub(crate) struct Outboxes {
+    /// Of each.
+    pub bounds: Bounds,
     /// Bytes that wait now.
-    pub bytes: AtomicUsize,
+    pub bytes: Sharded,
+    /// How many messages were put in.
+    pub messages: Sharded,
     /// How many publications found an outbox over its bound.
     pub refused: AtomicUsize,
     /// How many connections were ended because twice the bound was reached.
     pub overflowed: AtomicUsize,
-    /// How many messages were put in.
-    pub messages: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    control: VecDeque<Encoded>,
-    queue: VecDeque<Encoded>,
+    queue: Batch,
     bytes: usize,
+    waker: Option<Waker>,
+    waits: Waits,
+    ended: bool,
+    cut: bool,
+    rare: Option<Box<Rare>>,
+}
+
+/// What the connection's task waits for. It is woken once, however much comes before it looks again.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// It has been woken already, or is at work.
+    #[default]
+    Not,
+    /// It cannot write: nothing but the end is worth a turn.
+    ForTheEnd,
+    ForAnything,
+}
+
+/// What an outbox seldom has; it is gone with the last of it.
+#[derive(Debug, Default)]
+struct Rare {
+    control: Vec<Encoded>,
     /// Channels in which the hub has stopped pushing to this client. At most as many as it has subscriptions.
     behind: BTreeSet<ChannelName>,
     /// Where in `behind` the last turn ended, so that channels take turns.
     turn: Option<ChannelName>,
     ending: Option<Ending>,
-    ended: bool,
-    waker: Option<Waker>,
 }
 
 /// How a connection ends by our will.
@@ -81,56 +107,89 @@ pub(crate) struct Ending {
 /// What the connection's task does next.
 #[derive(Debug, Clone)]
 pub(crate) enum Item {
-    /// Write this.
-    Message(Encoded),
+    /// Write these, of which there is at least one. With `last` nothing else is there to be taken, and the task will be
+    /// woken for what comes: it need not ask again before it waits.
+    Messages {
+        /// In this order.
+        batch: Batch,
+        /// Whether that was all.
+        last: bool,
+    },
     /// There is room again for a channel in which the client is behind.
     CatchUp(ChannelName),
     /// Write the disconnect, close, and be done. Comes once, and nothing after it.
     End(Ending),
+    /// Leave at once, whatever still waits.
+    Cut,
+}
+
+impl Outboxes {
+    /// None yet, with these bounds for each.
+    pub(crate) fn new(bounds: Bounds) -> Arc<Outboxes> {
+        Arc::new(Outboxes {
+            bounds,
+            bytes: Sharded::default(),
+            messages: Sharded::default(),
+            refused: AtomicUsize::new(0),
+            overflowed: AtomicUsize::new(0),
+        })
+    }
 }
 
 impl Outbox {
-    /// An empty outbox that adds to `totals`.
-    pub(crate) fn new(bounds: Bounds, totals: Arc<Totals>) -> Outbox {
-        Outbox { bounds, totals, state: Mutex::default() }
+    /// An empty outbox, one of `all`.
+    pub(crate) fn new(all: Arc<Outboxes>) -> Outbox {
+        Outbox { all, state: Mutex::default() }
     }
 
     /// Takes a publication if the outbox is not over its bound.
     pub(crate) fn offer(&self, message: &Encoded) -> bool {
         let mut state = lock(&self.state);
-        if state.is_over() {
+        if state.ended {
             // Nobody will read it; the client is not behind but gone.
             return true;
         }
-        let taken = state.bytes < self.bounds.high;
+        let taken = state.bytes < self.all.bounds.high;
         if taken {
             self.put(&mut state, message.clone());
+            state.wake();
         } else {
-            self.totals.refused.fetch_add(1, Ordering::Relaxed);
+            self.all.refused.fetch_add(1, Ordering::Relaxed);
         }
         taken
     }
 
-    /// Takes a reply, or a push that cannot be had again. At twice the bound the connection ends instead.
+    /// Takes a push that cannot be had again. At twice the bound the connection ends instead.
     pub(crate) fn push(&self, message: Encoded) {
         let mut state = lock(&self.state);
-        if state.is_over() {
+        self.push_locked(&mut state, message);
+        state.wake();
+    }
+
+    /// As [`push`](Outbox::push), by the connection's own task: which looks before it waits, and need not be woken.
+    pub(crate) fn reply(&self, message: Encoded) {
+        self.push_locked(&mut lock(&self.state), message);
+    }
+
+    fn push_locked(&self, state: &mut State, message: Encoded) {
+        if state.ended {
             return;
         }
-        if state.bytes >= 2 * self.bounds.high {
-            self.totals.overflowed.fetch_add(1, Ordering::Relaxed);
-            self.end_locked(&mut state, Ending::slow_reader(2 * self.bounds.high));
+        let most = 2 * self.all.bounds.high;
+        if state.bytes >= most {
+            self.all.overflowed.fetch_add(1, Ordering::Relaxed);
+            self.end_locked(state, Ending::slow_reader(most));
             return;
         }
-        self.put(&mut state, message);
+        self.put(state, message);
     }
 
     /// Takes a message that goes before all that waits.
     pub(crate) fn control(&self, message: Encoded) {
         let mut state = lock(&self.state);
-        if !state.is_over() && state.control.len() < CONTROL_LIMIT {
+        if !state.ended && state.rare().control.len() < CONTROL_LIMIT {
             self.count(message.weight(), &mut state);
-            state.control.push_back(message);
+            state.rare().control.push(message);
             state.wake();
         }
     }
@@ -140,121 +199,202 @@ impl Outbox {
         self.end_locked(&mut lock(&self.state), ending);
     }
 
+    /// Ends the connection without another word.
+    pub(crate) fn cut(&self) {
+        let mut state = lock(&self.state);
+        state.cut = true;
+        state.wake_at_the_end();
+    }
+
     /// The client is behind in a channel: once there is room, [`Item::CatchUp`] comes.
     pub(crate) fn behind(&self, channel: &ChannelName) {
         let mut state = lock(&self.state);
-        if !state.is_over() && !state.behind.contains(channel) {
-            state.behind.insert(channel.clone());
+        if !state.ended && !state.rare().behind.contains(channel) {
+            state.rare().behind.insert(channel.clone());
             state.wake();
         }
     }
 
     /// Whether more than the bound waits: time to read no further commands.
     pub(crate) fn is_full(&self) -> bool {
-        lock(&self.state).bytes >= self.bounds.high
+        lock(&self.state).bytes >= self.all.bounds.high
     }
 
     /// The bounds it was made with.
     pub(crate) fn bounds(&self) -> Bounds {
-        self.bounds
+        self.all.bounds
     }
 
     /// How many bytes may still come before the bound.
     pub(crate) fn room(&self) -> usize {
-        self.bounds.high.saturating_sub(lock(&self.state).bytes)
+        self.all.bounds.high.saturating_sub(lock(&self.state).bytes)
     }
 
-    /// Takes out what comes next. The task of the last call is woken when there is more.
-    pub(crate) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Item> {
+    /// Takes out what comes next: of messages as many as it takes to fill `room` bytes, and one at the least. The task of the
+    /// last call is woken when there is more.
+    pub(crate) fn poll_take(&self, context: &Context<'_>, room: usize) -> Poll<Item> {
         let mut state = lock(&self.state);
-        if let Some(item) = self.take_locked(&mut state) {
-            return Poll::Ready(item);
+        match self.take_locked(&mut state, room) {
+            Some(Item::Messages { batch, .. }) => {
+                let last = state.is_drained();
+                if last {
+                    state.wait(context, Waits::ForAnything);
+                }
+                Poll::Ready(Item::Messages { batch, last })
+            }
+            Some(item) => Poll::Ready(item),
+            None => {
+                state.wait(context, Waits::ForAnything);
+                Poll::Pending
+            }
         }
-        state.wait(context);
+    }
+
+    /// Waits for the ending alone, while there is no room to write anything else to; answers whether to leave at once. The
+    /// task of the last call is woken when it may have come.
+    pub(crate) fn poll_ended(&self, context: &Context<'_>) -> Poll<bool> {
+        let mut state = lock(&self.state);
+        if state.ended || state.cut {
+            return Poll::Ready(state.cut);
+        }
+        state.wait(context, Waits::ForTheEnd);
         Poll::Pending
     }
 
-    /// Waits for the ending alone, while there is no room to write anything else to. The task of the last
-    /// call is woken when it may have come.
-    pub(crate) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = lock(&self.state);
-        if state.is_over() {
-            return Poll::Ready(());
-        }
-        state.wait(context);
-        Poll::Pending
-    }
-
-    /// Takes out what comes next, if there is anything now.
+    /// Takes out what comes next, if there is anything now; of messages one, but for control.
     #[cfg(test)]
     pub(crate) fn take(&self) -> Option<Item> {
-        self.take_locked(&mut lock(&self.state))
+        self.take_locked(&mut lock(&self.state), 0)
     }
 
-    fn take_locked(&self, state: &mut State) -> Option<Item> {
-        if let Some(message) = state.control.pop_front() {
-            self.discount(message.weight(), state);
-            return Some(Item::Message(message));
+    fn take_locked(&self, state: &mut State, room: usize) -> Option<Item> {
+        if state.cut {
+            return Some(Item::Cut);
         }
-        // Before the queue is empty, so that writing and fetching overlap.
-        if state.bytes < self.bounds.low
-            && let Some(channel) = state.next_behind()
-        {
-            return Some(Item::CatchUp(channel));
-        }
-        if let Some(message) = state.queue.pop_front() {
-            if state.queue.is_empty() {
-                // An idle connection holds no buffer.
-                state.queue = VecDeque::new();
+        let mut batch = Batch::new();
+        if let Some(rare) = &mut state.rare {
+            batch.extend(rare.control.drain(..));
+            // Before the queue is empty, so that writing and fetching overlap.
+            if batch.is_empty()
+                && state.bytes < self.all.bounds.low
+                && let Some(channel) = rare.next_behind()
+            {
+                state.tidy();
+                return Some(Item::CatchUp(channel));
             }
-            self.discount(message.weight(), state);
-            return Some(Item::Message(message));
         }
-        state.ending.take().map(Item::End)
+        if batch.is_empty() {
+            batch = state.take_queued(room);
+        }
+        if !batch.is_empty() {
+            self.discount(batch.iter().map(Encoded::weight).sum(), state);
+            state.tidy();
+            return Some(Item::Messages { batch, last: false });
+        }
+        let ending = state.rare.as_mut()?.ending.take();
+        state.tidy();
+        ending.map(Item::End)
     }
 
     fn end_locked(&self, state: &mut State, ending: Ending) {
-        if state.is_over() {
+        if state.ended {
             return;
         }
-        if state.bytes >= self.bounds.low {
+        if state.bytes >= self.all.bounds.low {
             self.discount(state.bytes, state);
-            state.queue = VecDeque::new();
-            state.control = VecDeque::new();
+            state.queue = Batch::new();
+            state.rare().control = Vec::new();
         }
-        state.behind = BTreeSet::new();
         state.ended = true;
-        state.ending = Some(ending);
-        state.wake();
+        let rare = state.rare();
+        rare.behind = BTreeSet::new();
+        rare.ending = Some(ending);
+        state.wake_at_the_end();
     }
 
     fn put(&self, state: &mut State, message: Encoded) {
-        self.totals.messages.fetch_add(1, Ordering::Relaxed);
+        self.all.messages.add(1);
         self.count(message.weight(), state);
-        state.queue.push_back(message);
-        state.wake();
+        state.queue.push(message);
     }
 
     fn count(&self, weight: usize, state: &mut State) {
         state.bytes += weight;
-        self.totals.bytes.fetch_add(weight, Ordering::Relaxed);
+        self.all.bytes.add(weight as u64);
     }
 
     fn discount(&self, weight: usize, state: &mut State) {
         state.bytes -= weight;
-        self.totals.bytes.fetch_sub(weight, Ordering::Relaxed);
+        self.all.bytes.sub(weight as u64);
     }
 }
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.totals.bytes.fetch_sub(lock(&self.state).bytes, Ordering::Relaxed);
+        self.all.bytes.sub(lock(&self.state).bytes as u64);
     }
 }
 
 impl State {
-    fn is_over(&self) -> bool {
-        self.ended
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Whether there is nothing to take.
+    fn is_drained(&self) -> bool {
+        self.queue.is_empty() && self.rare.is_none() && !self.cut
+    }
+
+    /// An idle connection holds no buffer.
+    fn tidy(&mut self) {
+        if self.rare.as_ref().is_some_and(|rare| rare.is_empty()) {
+            self.rare = None;
+        }
+    }
+
+    fn take_queued(&mut self, room: usize) -> Batch {
+        if self.bytes <= room {
+            return std::mem::take(&mut self.queue);
+        }
+        let mut taken = 0_usize;
+        let fits = |message: &&Encoded| {
+            let fits = taken < room.max(1);
+            taken = taken.saturating_add(message.weight());
+            fits
+        };
+        let count = self.queue.iter().take_while(fits).count();
+        if count == self.queue.len() {
+            return std::mem::take(&mut self.queue);
+        }
+        self.queue.drain(..count).collect()
+    }
+
+    /// One owner, one waker; an idle outbox keeps nothing else.
+    fn wait(&mut self, context: &Context<'_>, waits: Waits) {
+        self.waits = waits;
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            self.waker = Some(context.waker().clone());
+        }
+    }
+
+    fn wake(&mut self) {
+        if self.waits == Waits::ForAnything {
+            self.wake_at_the_end();
+        }
+    }
+
+    fn wake_at_the_end(&mut self) {
+        if std::mem::take(&mut self.waits) != Waits::Not
+            && let Some(waker) = &self.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Rare {
+    fn is_empty(&self) -> bool {
+        self.control.is_empty() && self.behind.is_empty() && self.ending.is_none()
     }
 
     fn next_behind(&mut self) -> Option<ChannelName> {
@@ -269,19 +409,6 @@ impl State {
         }
         self.turn = next.clone().filter(|_| !self.behind.is_empty());
         next
-    }
-
-    /// One owner, one waker; an idle outbox keeps nothing else.
-    fn wait(&mut self, context: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-            self.waker = Some(context.waker().clone());
-        }
-    }
-
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
     }
 }
 

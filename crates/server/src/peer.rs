@@ -45,6 +45,14 @@ pub(crate) struct Peer {
     state: State,
     /// A new session takes it over; a client that comes back goes on with its session's.
     allowance: Arc<Allowance>,
+    /// What is under way; nothing most of the time.
+    busy: Option<Box<Busy>>,
+}
+
+/// What is under way.
+#[derive(Debug, Default)]
+struct Busy {
+    /// The ids of the commands that wait for their answer.
     in_flight: Vec<u64>,
     /// At most [`Limits::commands_in_flight`] tasks, and a few others.
     events: VecDeque<Event>,
@@ -65,10 +73,15 @@ pub(crate) struct Rules {
 
 #[derive(Debug)]
 enum State {
-    Fresh { deadline: Instant },
-    Connecting { deadline: Instant },
+    Fresh {
+        deadline: Instant,
+    },
+    Connecting {
+        deadline: Instant,
+    },
     Connected(Session),
-    Ended,
+    /// With the link that it had, if it had one.
+    Ended(Option<LinkId>),
 }
 
 #[derive(Debug)]
@@ -77,8 +90,9 @@ struct Session {
     grant: Arc<Grant>,
     /// The client has not used this link yet.
     silent: bool,
-    notice: Option<Instant>,
-    expiry: Option<Instant>,
+    /// When the credential runs out, and before that, when the client is to be told.
+    deadline: Option<Instant>,
+    told: bool,
 }
 
 /// What a driver has to do for a peer.
@@ -156,11 +170,9 @@ impl Peer {
     pub(crate) fn new(rules: Arc<Rules>, now: Now) -> Peer {
         Peer {
             state: State::Fresh { deadline: now.instant + rules.limits.connect_timeout },
-            allowance: Arc::new(Allowance::new(rules.limits.commands, now.instant)),
+            allowance: Arc::new(Allowance::new(now.instant)),
             rules,
-            in_flight: Vec::new(),
-            events: VecDeque::new(),
-            out: VecDeque::new(),
+            busy: None,
         }
     }
 
@@ -168,7 +180,7 @@ impl Peer {
     pub(crate) fn authenticate(&mut self, credential: Credential) {
         if let State::Fresh { deadline } = self.state {
             self.state = State::Connecting { deadline };
-            self.events.push_back(Event::Do(None, Task::Connect(credential)));
+            self.busy().events.push_back(Event::Do(None, Task::Connect(credential)));
         }
     }
 
@@ -177,17 +189,20 @@ impl Peer {
         if let State::Connected(session) = &mut self.state
             && std::mem::take(&mut session.silent)
         {
-            self.events.push_back(Event::Used(session.link));
+            let link = session.link;
+            self.busy().events.push_back(Event::Used(link));
         }
-        if !matches!(self.state, State::Ended) {
+        if !matches!(self.state, State::Ended(_)) {
             self.receive_command(now, message);
         }
     }
 
     /// What came of a task that [`poll_event`](Peer::poll_event) gave out.
     pub(crate) fn complete(&mut self, now: Now, id: Option<u64>, outcome: Result<Done, ErrorBody>) {
-        self.in_flight.retain(|in_flight| Some(*in_flight) != id);
-        if matches!(self.state, State::Ended) {
+        if let Some(busy) = &mut self.busy {
+            busy.in_flight.retain(|in_flight| Some(*in_flight) != id);
+        }
+        if matches!(self.state, State::Ended(_)) {
             return;
         }
         match outcome {
@@ -200,12 +215,22 @@ impl Peer {
 
     /// What is to be done, in order.
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let busy = self.busy.as_mut()?;
+        let event = busy.events.pop_front();
+        if busy.is_idle() {
+            self.busy = None;
+        }
+        event
     }
 
     /// What is to be sent, in order.
     pub(crate) fn poll_transmit(&mut self) -> Option<Encoded> {
-        self.out.pop_front()
+        let busy = self.busy.as_mut()?;
+        let message = busy.out.pop_front();
+        if busy.is_idle() {
+            self.busy = None;
+        }
+        message
     }
 
     /// When [`handle_timeout`](Peer::handle_timeout) is to be called next, and why.
@@ -215,10 +240,10 @@ impl Peer {
                 Some((*deadline, Why::NoCredential))
             }
             State::Connected(session) => {
-                let notice = session.notice.map(|notice| (notice, Why::ExpiringNotice));
-                notice.or(session.expiry.map(|expiry| (expiry, Why::Expiry)))
+                let why = if session.told { Why::Expiry } else { Why::ExpiringNotice };
+                session.deadline.map(|deadline| (deadline, why))
             }
-            State::Ended => None,
+            State::Ended(_) => None,
         }
     }
 
@@ -231,7 +256,7 @@ impl Peer {
                         format!("no credential within {} ms", millis(self.rules.limits.connect_timeout));
                     self.end(Ending::new(Code::Unauthenticated, message));
                 }
-                Why::ExpiringNotice => self.tell_expiring(now.instant),
+                Why::ExpiringNotice => self.tell_expiring(now),
                 Why::Expiry => self.end(Ending::new(Code::Expired, "the credential has run out")),
             },
             _ => {}
@@ -242,9 +267,9 @@ impl Peer {
     /// many commands as allowed wait for their answer.
     pub(crate) fn wants_input(&self) -> bool {
         match self.state {
-            State::Connecting { .. } | State::Ended => false,
+            State::Connecting { .. } | State::Ended(_) => false,
             State::Fresh { .. } | State::Connected(_) => {
-                self.in_flight.len() < self.rules.limits.commands_in_flight
+                self.in_flight().len() < self.rules.limits.commands_in_flight
             }
         }
     }
@@ -252,6 +277,22 @@ impl Peer {
     /// The link, once there is one.
     pub(crate) fn link(&self) -> Option<LinkId> {
         self.session().map(|session| session.link)
+    }
+
+    /// The link that there is, or was before the end.
+    pub(crate) fn last_link(&self) -> Option<LinkId> {
+        match &self.state {
+            State::Connected(session) => Some(session.link),
+            State::Ended(link) => *link,
+            State::Fresh { .. } | State::Connecting { .. } => None,
+        }
+    }
+
+    /// The end, if it has not come already. Answers the link that there was, to whoever asks first.
+    pub(crate) fn take_link(&mut self) -> Option<LinkId> {
+        let link = self.last_link();
+        self.state = State::Ended(None);
+        link
     }
 
     /// What the client may, once it is connected.
@@ -262,6 +303,14 @@ impl Peer {
     /// What the client may still do.
     pub(crate) fn allowance(&self) -> &Arc<Allowance> {
         &self.allowance
+    }
+
+    fn busy(&mut self) -> &mut Busy {
+        self.busy.get_or_insert_default()
+    }
+
+    fn in_flight(&self) -> &[u64] {
+        self.busy.as_ref().map_or(&[], |busy| &busy.in_flight)
     }
 
     fn session(&self) -> Option<&Session> {
@@ -290,11 +339,11 @@ impl Peer {
                 channels: number(limits.subscriptions),
             },
         };
-        self.state = State::Connected(Session { link, grant, silent: true, notice: None, expiry: None });
+        self.state = State::Connected(Session { link, grant, silent: true, deadline: None, told: false });
         self.set_timers(now);
         match id {
             Some(_) => self.reply(id, Ok(body.into())),
-            None => self.out.push_back(Encoded::from(&Push::Connected(body))),
+            None => self.busy().out.push_back(Encoded::from(&Push::Connected(body))),
         }
     }
 
@@ -318,41 +367,55 @@ impl Peer {
         self.reply(id, Err(error));
     }
 
+    /// Sets the deadline to that of the notice, for a credential that runs out.
     fn set_timers(&mut self, now: Now) {
         let State::Connected(session) = &mut self.state else { return };
-        let left =
-            session.grant.expires.map(|expires| Duration::from_millis(expires.saturating_sub(now.unix_ms)));
-        // A credential that outlives the clock's range needs no timer.
-        session.expiry = left.and_then(|left| now.instant.checked_add(left));
-        session.notice = session.expiry.map(|expiry| {
-            expiry
-                .checked_sub(self.rules.limits.expiring_notice)
-                .map_or(now.instant, |notice| notice.max(now.instant))
-        });
+        let notice = |expiry: Instant| {
+            let notice = expiry.checked_sub(self.rules.limits.expiring_notice);
+            notice.map_or(now.instant, |notice| notice.max(now.instant))
+        };
+        session.deadline = session.expiry(now).map(notice);
+        session.told = false;
     }
 
-    fn tell_expiring(&mut self, now: Instant) {
+    fn tell_expiring(&mut self, now: Now) {
         let State::Connected(session) = &mut self.state else { return };
-        session.notice = None;
-        if let Some(expiry) = session.expiry {
-            let in_ms = millis(expiry.saturating_duration_since(now));
-            self.out.push_back(Encoded::from(&Push::Expiring(Expiring { in_ms })));
+        session.deadline = session.expiry(now);
+        session.told = true;
+        if let Some(expiry) = session.deadline {
+            let in_ms = millis(expiry.saturating_duration_since(now.instant));
+            self.busy().out.push_back(Encoded::from(&Push::Expiring(Expiring { in_ms })));
         }
     }
 
     fn reply(&mut self, id: Option<u64>, outcome: Result<OkBody, ErrorBody>) {
         let Some(id) = id else { return };
-        self.out.push_back(Encoded::from(&match outcome {
+        self.busy().out.push_back(Encoded::from(&match outcome {
             Ok(body) => Reply::Ok { id, body },
             Err(error) => Reply::Error { id, error },
         }));
     }
 
     fn end(&mut self, ending: Ending) {
-        self.state = State::Ended;
-        self.in_flight = Vec::new();
-        self.events.retain(|event| !matches!(event, Event::Do(..)));
-        self.events.push_back(Event::End(ending));
+        self.state = State::Ended(self.last_link());
+        let busy = self.busy();
+        busy.in_flight = Vec::new();
+        busy.events.retain(|event| !matches!(event, Event::Do(..)));
+        busy.events.push_back(Event::End(ending));
+    }
+}
+
+impl Busy {
+    fn is_idle(&self) -> bool {
+        self.in_flight.is_empty() && self.events.is_empty() && self.out.is_empty()
+    }
+}
+
+impl Session {
+    /// When the credential runs out. One that outlives the clock's range needs no timer.
+    fn expiry(&self, now: Now) -> Option<Instant> {
+        let left = self.grant.expires?.saturating_sub(now.unix_ms);
+        now.instant.checked_add(Duration::from_millis(left))
     }
 }
 

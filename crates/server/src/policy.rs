@@ -131,7 +131,7 @@ impl Policy {
             return forbidden("only with a ticket that is bound to an address");
         }
         // A ticket that names channels means these and no others, even where everybody else may.
-        match &grant.rights {
+        match grant.rights() {
             Some(rights) if !rights.allow(channel, act) => forbidden("the ticket does not name it"),
             _ => Ok(namespace),
         }

@@ -4,12 +4,12 @@
 //! the grace, and the sessions of a node that died linger until its lease ends. A session that returns before
 //! its deadline was never away: neither leave nor join.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use indexmap::IndexMap;
 use trunkline_dialect::{Json, Member, UserId};
 
+use crate::few::Few;
 use crate::session::{LinkId, SessionId};
 
 /// The members of one channel.
@@ -25,7 +25,7 @@ pub(crate) struct Presence {
 #[derive(Debug)]
 struct Here {
     info: Option<Json>,
-    sessions: HashMap<SessionId, Stay>,
+    sessions: Few<SessionId, Stay>,
 }
 
 #[derive(Debug)]
@@ -62,10 +62,10 @@ impl Presence {
     pub(crate) fn enter(&mut self, link: LinkId, user: &UserId, info: Option<&Json>) -> bool {
         let here = self.members.entry(user.clone());
         let joined = matches!(here, indexmap::map::Entry::Vacant(_));
-        let here = here.or_insert_with(|| Here { info: None, sessions: HashMap::new() });
-        let stay = here.sessions.entry(link.session).or_insert(Stay { serial: 0, until: None });
-        if stay.serial <= link.serial {
-            *stay = Stay { serial: link.serial, until: None };
+        let here = here.or_insert_with(|| Here { info: None, sessions: Few::default() });
+        let newer = here.sessions.get_mut(&link.session).is_none_or(|stay| stay.serial <= link.serial);
+        if newer {
+            here.sessions.insert(link.session, Stay { serial: link.serial, until: None });
             here.info = info.cloned();
         }
         joined
@@ -74,7 +74,7 @@ impl Presence {
     /// A link's session is here no longer. Answers whether its user has thereby left.
     pub(crate) fn leave(&mut self, link: LinkId, user: &UserId) -> bool {
         let Some(here) = self.members.get_mut(user) else { return false };
-        if here.sessions.get(&link.session).is_none_or(|stay| stay.serial > link.serial) {
+        if here.sessions.get_mut(&link.session).is_none_or(|stay| stay.serial > link.serial) {
             return false;
         }
         here.sessions.remove(&link.session);

@@ -20,6 +20,7 @@ use trunkline_dialect::{Code, ErrorBody, Secret, UserId};
 use crate::address::ClientAddress;
 use crate::cells::lock;
 use crate::clock::Now;
+use crate::few::Few;
 use crate::outbox::{Ending, Outbox};
 use crate::rate::Allowance;
 use crate::ticket::Grant;
@@ -39,11 +40,27 @@ pub(crate) struct LinkId {
     pub serial: u64,
 }
 
+/// A way into the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Messages of a WebSocket.
+    WebSocket,
+}
+
+impl Door {
+    /// Its name, as backends see it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Door::WebSocket => "websocket",
+        }
+    }
+}
+
 /// How a client came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
     /// By which door.
-    pub door: &'static str,
+    pub door: Door,
     /// From where.
     pub address: ClientAddress,
 }
@@ -104,7 +121,7 @@ pub(crate) struct Sessions {
 #[derive(Default)]
 struct Inner {
     sessions: HashMap<SessionId, Session>,
-    by_user: HashMap<UserId, BTreeSet<SessionId>>,
+    by_user: HashMap<UserId, Few<SessionId, ()>>,
     /// The detached ones, by when they end.
     detached: BTreeSet<(Instant, SessionId)>,
 }
@@ -157,7 +174,7 @@ impl Sessions {
         let link = LinkId { session: SessionId::random(), serial: 1 };
         let grant = Arc::new(grant);
         if let Some(user) = &grant.user {
-            inner.by_user.entry(user.clone()).or_default().insert(link.session);
+            inner.by_user.entry(user.clone()).or_default().insert(link.session, ());
         }
         let token = self.seal(now, link, &grant);
         let state = State::Attached(outbox);
@@ -260,7 +277,7 @@ impl Sessions {
         let view = |id: &SessionId| inner.sessions.get(id).map(|session| session.view(*id));
         match user {
             Some(user) => {
-                inner.by_user.get(user).into_iter().flatten().filter_map(view).take(limit).collect()
+                inner.by_user.get(user).into_iter().flat_map(Few::keys).filter_map(view).take(limit).collect()
             }
             None => inner.sessions.keys().filter_map(view).take(limit).collect(),
         }
@@ -271,7 +288,7 @@ impl Sessions {
     /// nobody back. Answers how many.
     pub(crate) fn end(&self, session: Option<SessionId>, user: Option<&str>, ending: &Ending) -> usize {
         let mut inner = lock(&self.inner);
-        let of_user = |user| inner.by_user.get(user).into_iter().flatten().copied().collect();
+        let of_user = |user| inner.by_user.get(user).into_iter().flat_map(Few::keys).copied().collect();
         let candidates: Vec<SessionId> =
             session.map_or_else(|| user.map_or_else(Vec::new, of_user), |id| vec![id]);
         let matches = |id: &SessionId| inner.sessions.get(id).is_some_and(|found| found.is_of(user));

@@ -62,11 +62,11 @@ pub(crate) struct Stop {
 pub(crate) struct Live(Arc<Stop>);
 
 /// Cuts every connection when the server itself is dropped while it runs.
-pub(crate) struct CutOnDrop(pub(crate) Arc<Stop>);
+pub(crate) struct CutOnDrop(pub(crate) Arc<App>);
 
 impl Drop for CutOnDrop {
     fn drop(&mut self) {
-        self.0.phase.send_replace(Phase::Cut);
+        cut_all(&self.0);
     }
 }
 
@@ -77,6 +77,10 @@ impl Stop {
 
     pub(crate) fn is_stopping(&self) -> bool {
         *self.phase.borrow() != Phase::Running
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        *self.phase.borrow() == Phase::Cut
     }
 
     /// Resolves when the stop begins. Cancel safe.
@@ -124,8 +128,15 @@ pub(crate) async fn finish(app: &App) -> Summary {
     app.node.end_all(&Ending::stopping());
     let _ = tokio::time::timeout(app.config.stop.timeout, app.stop.none_left()).await;
     let cut = *app.stop.live.borrow();
-    app.stop.phase.send_replace(Phase::Cut);
+    cut_all(app);
     // Cut tasks end at their next turn: one that did not would be a task that blocks a thread.
     let _ = tokio::time::timeout(Duration::from_secs(1), app.stop.none_left()).await;
     Summary { told, closed: before.saturating_sub(cut), cut, took: began.elapsed() }
+}
+
+/// Step 6. Clients of the hub are told by their outboxes: to wait for the phase as well would cost each of them more than the
+/// outbox itself.
+fn cut_all(app: &App) {
+    app.stop.phase.send_replace(Phase::Cut);
+    app.node.cut_all();
 }

@@ -101,18 +101,25 @@ pub(crate) struct Binding {
 pub(crate) struct Grant {
     /// Who; `None` is nobody in particular.
     pub user: Option<UserId>,
-    /// What others see of them.
-    pub info: Option<Json>,
-    /// What only backends see.
-    pub meta: Option<Json>,
-    /// Narrowed to what.
-    pub rights: Option<Rights>,
+    /// What few tickets say.
+    pub details: Option<Box<Details>>,
     /// From where coming back is good.
     pub binding: Binding,
     /// Whether the client's address was checked.
     pub bound: bool,
     /// When it runs out, in milliseconds since the Unix epoch.
     pub expires: Option<u64>,
+}
+
+/// What a grant has only if its ticket said so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Details {
+    /// What others see of the user.
+    pub info: Option<Json>,
+    /// What only backends see.
+    pub meta: Option<Json>,
+    /// Narrowed to what.
+    pub rights: Option<Rights>,
 }
 
 /// The name of a ticket is the ticket: whoever has it may redeem it.
@@ -221,11 +228,10 @@ impl TicketRecord {
         if !self.binding.admits(address) {
             return Err(TicketRefused::WrongAddress);
         }
+        let details = Details { info: self.info, meta: self.meta, rights: self.channels };
         Ok(Grant {
             user: Some(self.user),
-            info: self.info,
-            meta: self.meta,
-            rights: self.channels,
+            details: (details != Details::default()).then(|| Box::new(details)),
             bound: self.binding.checks(),
             binding: self.binding,
             expires: self.session_ttl_s.map(|seconds| now.unix_ms + 1_000 * u64::from(seconds)),
@@ -265,15 +271,17 @@ impl Binding {
 impl Grant {
     /// What a client without a credential is granted: to be nobody in particular.
     pub(crate) fn anonymous() -> Grant {
-        Grant {
-            user: None,
-            info: None,
-            meta: None,
-            rights: None,
-            binding: Binding::NONE,
-            bound: false,
-            expires: None,
-        }
+        Grant { user: None, details: None, binding: Binding::NONE, bound: false, expires: None }
+    }
+
+    /// What others see of the user.
+    pub(crate) fn info(&self) -> Option<&Json> {
+        self.details.as_ref()?.info.as_ref()
+    }
+
+    /// What the holder is narrowed to.
+    pub(crate) fn rights(&self) -> Option<&Rights> {
+        self.details.as_ref()?.rights.as_ref()
     }
 }
 

@@ -1,4 +1,7 @@
 //! The websocket door: one task that carries whole messages between a WebSocket and a client of the hub.
+//!
+//! Very many of these tasks wait at once, so what one holds while it waits is the [`Carrier`] and nothing beside it. Its end,
+//! which takes time and room, is a future of its own on the heap.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -12,6 +15,7 @@ use bytes::Bytes;
 use futures_core::Stream as _;
 use futures_sink::Sink as _;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::coop;
 use trunkline_dialect::Code;
 use trunkline_dialect::command::Credential;
 use trunkline_net::deflate::Agreed;
@@ -20,17 +24,17 @@ use trunkline_net::{CloseCode, Error, Message, Role, Setup, WebSocket};
 use crate::App;
 use crate::connection::Remote;
 use crate::driver::{Client, Out};
-use crate::metrics::{Metrics, Via};
-use crate::outbox::Ending;
-use crate::session::Origin;
+use crate::metrics::{Open, Via};
+use crate::outbox::{Batch, Ending};
+use crate::session::{Door, Origin};
 use crate::stream::Stream;
 
 /// How long the last words may take to leave, when a client does not read them.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A handshake that is done.
-pub(super) struct Upgraded {
-    pub(super) stream: Stream,
+pub(super) struct Upgraded<S = Stream> {
+    pub(super) stream: S,
     /// What the client has sent behind it.
     pub(super) leftover: Bytes,
     pub(super) via: Via,
@@ -40,125 +44,189 @@ pub(super) struct Upgraded {
 
 /// Gives a WebSocket a task of its own, so that nothing of the handshake stays in memory with it.
 pub(super) fn start(app: &Arc<App>, remote: &Arc<Remote>, upgraded: Upgraded) {
-    let (app, remote) = (app.clone(), remote.clone());
+    let mut carrier = Carrier::open(app, remote, upgraded);
     tokio::spawn(async move {
-        tokio::select! {
-            () = run(&app, &remote, upgraded) => {}
-            () = app.stop.cut() => tracing::debug!(address = ?remote.address, "cut a client that did not leave in time"),
-        }
+        let end = poll_fn(|cx| carrier.poll(cx)).await;
+        Box::pin(carrier.end(end)).await;
     });
 }
 
-/// Carries messages until one side ends it. However it ends by our doing, the client is told why: a `disconnect` push,
-/// then a Close frame.
-async fn run(app: &Arc<App>, remote: &Remote, upgraded: Upgraded) {
-    let Upgraded { stream, leftover, via, deflate, credential } = upgraded;
-    let _open = app.metrics.websocket(via, deflate.is_some());
-    let setup = Setup { deflate, ..Setup::from(app.socket_limits.clone()) };
-    let mut socket = WebSocket::from_upgraded(stream, leftover, Role::Server, setup);
-    let origin = Origin { door: "websocket", address: remote.address };
-    let carried = or_panic(pin!(async {
-        let mut client = Client::open(&app.node, origin, credential);
-        if app.stop.is_stopping() {
-            // It may have come in after everybody was told.
-            client.end(Ending::stopping());
-        }
-        carry(&mut socket, &mut client, &app.metrics).await
-    }))
-    .await;
-    if let Err(panic) = carried {
-        app.metrics.panics.inc();
-        end_by_fault(&mut socket, what(&*panic)).await;
-    }
-    if let Some(round_trip) = socket.rtt() {
-        app.metrics.round_trip(round_trip);
-    }
-    app.metrics.closed(socket.closed().map_or(1006, |closed| closed.code));
+/// One WebSocket and one client.
+struct Carrier<S> {
+    app: Arc<App>,
+    client: Client,
+    socket: WebSocket<S>,
+    _open: Open,
+    /// Counts the connection, so it goes last.
+    remote: Arc<Remote>,
 }
 
-/// What happened next.
+/// Why nothing is carried any more.
+enum End {
+    /// The connection is over, clean or not: the hub keeps the session for a while.
+    Gone,
+    /// We close it, for this reason.
+    Close(Ending),
+    /// The hub has ended a client that has no room to be told so.
+    LastWords,
+    /// A fault of ours.
+    Fault(Panic),
+    /// It did not leave in time when the server stopped.
+    Cut,
+}
+
+type Panic = Box<dyn Any + Send>;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
+    fn open(app: &Arc<App>, remote: &Arc<Remote>, upgraded: Upgraded<S>) -> Carrier<S> {
+        let Upgraded { stream, leftover, via, deflate, credential } = upgraded;
+        let open = app.metrics.websocket(via, deflate.is_some());
+        let setup = Setup { deflate, ..Setup::from(app.socket_limits.clone()) };
+        let origin = Origin { door: Door::WebSocket, address: remote.address };
+        let mut client = Client::open(&app.node, origin, credential);
+        // It may have come in after everybody was told.
+        if app.stop.is_stopping() {
+            client.end(Ending::stopping());
+        }
+        if app.stop.is_cut() {
+            client.cut();
+        }
+        Carrier {
+            app: app.clone(),
+            client,
+            socket: WebSocket::from_upgraded(stream, leftover, Role::Server, setup),
+            _open: open,
+            remote: remote.clone(),
+        }
+    }
+}
+
+/// What the socket has to say.
 enum Event {
     /// The client sent a message, or its connection is over.
     Received(Option<Result<Message, Error>>),
-    /// The hub has something for the client.
-    Out(Out),
     /// The socket, which was full, has room again.
     Room,
-    /// The hub has ended this client, which has no room to be told so.
-    Ended,
 }
 
-/// **One event, then all that follows from it, then the next.**
-///
-/// Reading does not wait for writing: while the socket is full, messages still come in as long as the client wants any. What the
-/// client does not read waits in its outbox, where the hub sees it.
-async fn carry<S>(socket: &mut WebSocket<S>, client: &mut Client, metrics: &Metrics)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    loop {
-        let room = socket.has_room();
-        let wants_input = client.wants_input();
-        let event = tokio::select! {
-            biased;
-            event = async {
-                match room {
-                    true => Event::Out(client.next().await),
-                    false => {
-                        client.ended().await;
-                        Event::Ended
+impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
+    /// Carries messages until one side ends it.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        guarded(|| self.carry(cx)).map(|carried| carried.unwrap_or_else(End::Fault))
+    }
+
+    /// **All that waits goes into the socket, then the socket is driven once, then the next.** So what was published before a
+    /// turn leaves in one write.
+    ///
+    /// Reading does not wait for writing: while the socket is full, messages still come in as long as the client wants any. What
+    /// the client does not read waits in its outbox, where the hub sees it.
+    fn carry(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            if self.socket.has_room() {
+                let room = self.socket.limits().outgoing.saturating_sub(self.socket.queued());
+                match self.client.poll_next(cx, room) {
+                    Poll::Ready(Out::Messages { batch, last }) => {
+                        if !self.feed(cx, &batch) {
+                            return Poll::Ready(End::Gone);
+                        }
+                        if !last {
+                            continue;
+                        }
                     }
+                    Poll::Ready(Out::Close(ending)) => return Poll::Ready(End::Close(ending)),
+                    Poll::Ready(Out::Cut) => return Poll::Ready(End::Cut),
+                    Poll::Pending => {}
                 }
-            } => event,
-            event = poll_fn(|cx| poll_socket(socket, cx, wants_input, !room)) => event,
-        };
-        match event {
-            Event::Received(Some(Ok(message))) => {
-                metrics.messages_in.inc();
-                metrics.bytes_in.inc_by(len(message.as_bytes()));
-                client.receive(message.as_bytes());
+            } else if let Poll::Ready(cut) = self.client.poll_ended(cx) {
+                return Poll::Ready(if cut { End::Cut } else { End::LastWords });
             }
-            // Its end, clean or not: the hub keeps the session for a while.
-            Event::Received(_) => return,
-            Event::Out(Out::Message(message)) => {
-                metrics.messages_out.inc();
-                metrics.bytes_out.inc_by(len(message.payload()));
-                if socket.feed_prepared(&message.for_wire(socket)).await.is_err() {
-                    return;
+            // One client that sends without pause leaves its thread to others after so many messages.
+            let turn = ready!(coop::poll_proceed(cx));
+            let event = ready!(self.poll_socket(cx));
+            turn.made_progress();
+            match event {
+                Event::Received(Some(Ok(message))) => {
+                    self.app.metrics.messages_in.inc();
+                    self.app.metrics.bytes_in.inc_by(len(message.as_bytes()));
+                    self.client.receive(message.as_bytes());
                 }
+                Event::Received(_) => return Poll::Ready(End::Gone),
+                // What is over takes nothing and waits for nothing.
+                Event::Room if self.socket.closed().is_some() => return Poll::Ready(End::Gone),
+                Event::Room => {}
             }
-            Event::Out(Out::Close(ending)) => return close(socket, &ending).await,
-            // What is over takes nothing and waits for nothing.
-            Event::Room if socket.closed().is_some() => return,
-            Event::Room => {}
-            Event::Ended => return last_words(socket, client).await,
         }
     }
-}
 
-/// Drives the socket: always its writing, and its reading as far as the client wants input.
-fn poll_socket<S>(
-    socket: &mut WebSocket<S>,
-    cx: &mut Context<'_>,
-    wants_input: bool,
-    wants_room: bool,
-) -> Poll<Event>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut socket = Pin::new(socket);
-    if wants_input && let Poll::Ready(received) = socket.as_mut().poll_next(cx) {
-        return Poll::Ready(Event::Received(received));
+    /// Queues messages that fit into the room there was. `false` if the connection takes no more.
+    fn feed(&mut self, cx: &mut Context<'_>, batch: &Batch) -> bool {
+        let mut bytes = 0;
+        for message in batch {
+            let prepared = message.for_wire(&self.socket);
+            // With room it is ready at once. Were it not, the message would be lost: better the connection, whose client comes
+            // back for it.
+            if !matches!(pin!(self.socket.feed_prepared(&prepared)).poll(cx), Poll::Ready(Ok(()))) {
+                return false;
+            }
+            bytes += len(message.payload());
+        }
+        self.app.metrics.messages_out.inc_by(batch.len() as u64);
+        self.app.metrics.bytes_out.inc_by(bytes);
+        true
     }
-    if wants_room {
-        // The end of the connection counts as room; receiving then tells of it.
-        let _ = ready!(socket.as_mut().poll_ready(cx));
-        return Poll::Ready(Event::Room);
+
+    /// Drives the socket: always its writing, and its reading as far as the client wants input.
+    fn poll_socket(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let (wants_input, wants_room) = (self.client.wants_input(), !self.socket.has_room());
+        let mut socket = Pin::new(&mut self.socket);
+        if wants_input && let Poll::Ready(received) = socket.as_mut().poll_next(cx) {
+            return Poll::Ready(Event::Received(received));
+        }
+        if wants_room {
+            // The end of the connection counts as room; receiving then tells of it.
+            let _ = ready!(socket.as_mut().poll_ready(cx));
+            return Poll::Ready(Event::Room);
+        }
+        if !wants_input {
+            let _ = ready!(socket.as_mut().poll_flush(cx));
+        }
+        Poll::Pending
     }
-    if !wants_input {
-        let _ = ready!(socket.as_mut().poll_flush(cx));
+
+    /// However it ends by our doing, the client is told why: a `disconnect` push, then a Close frame.
+    async fn end(mut self, end: End) {
+        let app = self.app.clone();
+        let over = tokio::select! {
+            over = self.ends(end) => over,
+            () = app.stop.cut() => false,
+        };
+        if !over {
+            let address = self.remote.address;
+            tracing::debug!(?address, "cut a client that did not leave in time");
+            return;
+        }
+        if let Some(round_trip) = self.socket.rtt() {
+            app.metrics.round_trip(round_trip);
+        }
+        app.metrics.closed(self.socket.closed().map_or(1006, |closed| closed.code));
     }
-    Poll::Pending
+
+    /// Whether it has ended by itself.
+    async fn ends(&mut self, end: End) -> bool {
+        let (socket, client) = (&mut self.socket, &mut self.client);
+        let ended = match end {
+            End::Cut => return false,
+            End::Gone => Ok(()),
+            End::Close(ending) => or_panic(pin!(close(socket, &ending))).await,
+            End::LastWords => or_panic(pin!(last_words(socket, client))).await,
+            End::Fault(panic) => Err(panic),
+        };
+        if let Err(panic) = ended {
+            self.app.metrics.panics.inc();
+            end_by_fault(socket, what(&*panic)).await;
+        }
+        true
+    }
 }
 
 /// The hub has ended a client that has not been reading: what it still has to say is bounded in time, not by the
@@ -169,9 +237,14 @@ where
 {
     let words = async {
         loop {
-            match client.next().await {
-                Out::Message(message) => socket.feed_prepared(&message.for_wire(socket)).await.ok()?,
+            match poll_fn(|cx| client.poll_next(cx, 0)).await {
+                Out::Messages { batch, .. } => {
+                    for message in &batch {
+                        socket.feed_prepared(&message.for_wire(socket)).await.ok()?;
+                    }
+                }
                 Out::Close(ending) => return Some(ending),
+                Out::Cut => return None,
             }
         }
     };
@@ -216,14 +289,17 @@ where
 }
 
 /// Runs `work` to its end, or to its panic.
-async fn or_panic<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, Box<dyn Any + Send>> {
-    // What `work` had borrowed may be in any state that its own methods can leave behind; nobody polls it again, and the caller
-    // only says goodbye on it.
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+async fn or_panic<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, Panic> {
+    poll_fn(|cx| guarded(|| work.as_mut().poll(cx))).await
+}
+
+/// What `poll` had borrowed may, after a panic, be in any state that its own methods can leave behind; nobody polls it again, and
+/// the caller only says goodbye on it.
+fn guarded<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Result<T, Panic>> {
+    match catch_unwind(AssertUnwindSafe(poll)) {
         Ok(poll) => poll.map(Ok),
         Err(panic) => Poll::Ready(Err(panic)),
-    })
-    .await
+    }
 }
 
 fn what(panic: &(dyn Any + Send)) -> &str {
@@ -236,46 +312,4 @@ fn len(bytes: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use trunkline_net::Limits;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_ends_in_a_disconnect_push_and_close_4450_and_not_in_silence() {
-        let (ours, theirs) = tokio::io::duplex(4096);
-        let mut socket = WebSocket::from_upgraded(ours, Bytes::new(), Role::Server, Limits::default());
-        let mut client =
-            WebSocket::from_upgraded(theirs, Bytes::new(), Role::Client(|| [1, 2, 3, 4]), Limits::default());
-        let serve = async {
-            let panic = or_panic(pin!(async {
-                socket.send("before").await.expect("open");
-                let nothing: &[u8] = &[];
-                nothing[std::hint::black_box(0)]
-            }))
-            .await
-            .expect_err("a panic");
-            end_by_fault(&mut socket, what(&*panic)).await;
-        };
-        let read = async {
-            let mut said = Vec::new();
-            while let Some(message) = client.recv().await {
-                said.push(message.expect("a clean end").as_text().expect("text").to_owned());
-            }
-            (said, client.closed().cloned().expect("an end"))
-        };
-        let ((), (said, closed)) = tokio::join!(serve, read);
-        assert_eq!(said[0], "before");
-        assert!(said[1].starts_with(r#"{"disconnect":{"code":"internal""#), "{said:?}");
-        assert_eq!((said.len(), closed.code), (2, 4450));
-    }
-
-    #[tokio::test]
-    async fn what_does_not_panic_is_left_alone() {
-        let work = pin!(async {
-            tokio::task::yield_now().await;
-            7
-        });
-        assert_eq!(or_panic(work).await.ok(), Some(7));
-    }
-}
+mod tests;

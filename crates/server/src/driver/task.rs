@@ -177,7 +177,7 @@ impl Connected<'_> {
         if !node.sessions.renew(self.link, grant.clone()) {
             return Err(taken_over());
         }
-        let shown = grant.user.as_ref().filter(|_| grant.info != self.grant.info);
+        let shown = grant.user.as_ref().filter(|_| grant.info() != self.grant.info());
         // The session has its new permissions: nothing that fails from here on may leave it with the old ones.
         for channel in node.hub.channels_of(self.link) {
             let done = match (node.rules.policy.check(&grant, &channel, Act::Subscribe), shown) {
@@ -187,7 +187,7 @@ impl Connected<'_> {
                     left.map(drop)
                 }
                 (Ok(namespace), Some(user)) if namespace.presence => {
-                    self.enter(&channel, user, grant.info.as_ref()).await
+                    self.enter(&channel, user, grant.info()).await
                 }
                 (Ok(_), _) => Ok(()),
             };
@@ -226,7 +226,7 @@ impl Connected<'_> {
             if namespace.presence
                 && let Some(user) = &self.grant.user
             {
-                self.enter(&channel, user, self.grant.info.as_ref()).await?;
+                self.enter(&channel, user, self.grant.info()).await?;
             }
             let wanted = presence && namespace.presence;
             let members = if wanted { Some(node.broker.members(&channel).await?) } else { None };

@@ -1,5 +1,6 @@
 //! Whole clients over the memory broker, in virtual time, without a socket.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use crate::limits::Limits;
 use crate::node::NodeSettings;
 use crate::outbox::Bounds;
 use crate::policy::{Namespace, Policy};
+use crate::session::{Door, LinkId};
 
 mod presence;
 mod recovery;
@@ -29,6 +31,32 @@ struct World {
 struct User {
     client: Client,
     next_id: u64,
+}
+
+/// What a door is given, one by one.
+#[derive(Debug)]
+enum Next {
+    Message(Encoded),
+    Close(Ending),
+}
+
+impl Client {
+    async fn next(&mut self) -> Next {
+        match poll_fn(|context| self.poll_next(context, 0)).await {
+            Out::Messages { batch, .. } => match &batch[..] {
+                [message] => Next::Message(message.clone()),
+                more => panic!("there is room for one: {more:?}"),
+            },
+            Out::Close(ending) => Next::Close(ending),
+            Out::Cut => panic!("cut"),
+        }
+    }
+
+    /// Waits for the end without room for anything else.
+    async fn ended(&mut self) {
+        let cut = poll_fn(|context| self.poll_ended(context)).await;
+        assert!(!cut);
+    }
 }
 
 impl World {
@@ -52,7 +80,7 @@ impl World {
 
     fn arrive(&self, ip: &str, credential: Option<Credential>) -> User {
         let ip: IpAddr = ip.parse().expect("an address");
-        let origin = Origin { door: "websocket", address: ClientAddress::socket(ip) };
+        let origin = Origin { door: Door::WebSocket, address: ClientAddress::socket(ip) };
         User { client: Client::open(&self.node, origin, credential), next_id: 1 }
     }
 
@@ -94,8 +122,8 @@ impl User {
     /// The next message, which there must be within a second.
     async fn hear(&mut self) -> Value {
         match tokio::time::timeout(Duration::from_secs(1), self.client.next()).await {
-            Ok(Out::Message(message)) => serde_json::from_str(message.json()).expect("JSON"),
-            Ok(Out::Close(ending)) => panic!("closed: {ending:?}"),
+            Ok(Next::Message(message)) => serde_json::from_str(message.json()).expect("JSON"),
+            Ok(Next::Close(ending)) => panic!("closed: {ending:?}"),
             Err(_) => panic!("silence"),
         }
     }
@@ -128,7 +156,7 @@ impl User {
     /// The disconnect push and the close code that end the connection.
     async fn hear_end(&mut self) -> (Value, u16) {
         let mut message = self.hear().await;
-        let Out::Close(ending) = self.client.next().await else { panic!("a close comes after {message}") };
+        let Next::Close(ending) = self.client.next().await else { panic!("a close comes after {message}") };
         (message["disconnect"].take(), ending.close_code)
     }
 }

@@ -34,7 +34,6 @@ const PAGE: usize = 1_000;
 /// One client in one channel.
 #[derive(Debug)]
 pub(super) struct Subscription {
-    pub(super) link: LinkId,
     pub(super) outbox: Arc<Outbox>,
     /// The user whose presence this subscription is, where the namespace keeps presence.
     pub(super) present: Option<UserId>,
@@ -48,19 +47,23 @@ pub(super) struct Subscription {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Starting,
-    CatchingUp {
-        epoch: Epoch,
-        sent: u64,
-        /// The head's epoch when history was asked last: an answer cannot know of an epoch that began later.
-        asked: Option<Epoch>,
-        /// Whether this began with the subscribe: then the client is not slow but new, and gets all there is, from
-        /// where it was on, whatever happens to slow readers.
-        recovering: bool,
-    },
-    Live {
-        epoch: Epoch,
-        sent: u64,
-    },
+    /// Boxed, for most subscriptions are live.
+    CatchingUp(Box<CatchingUp>),
+    /// In the epoch of the topic's head, and with how far it has been sent. Before the head moves to another epoch, whoever is
+    /// live falls behind.
+    Live(u64),
+}
+
+/// Where a subscription is that is not live.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CatchingUp {
+    epoch: Epoch,
+    sent: u64,
+    /// The head's epoch when history was asked last: an answer cannot know of an epoch that began later.
+    asked: Option<Epoch>,
+    /// Whether this began with the subscribe: then the client is not slow but new, and gets all there is, from
+    /// where it was on, whatever happens to slow readers.
+    recovering: bool,
 }
 
 /// What this node has been delivered of a channel last.
@@ -83,6 +86,15 @@ pub(crate) enum Progress {
     Lost,
 }
 
+/// What came of a step of catching up.
+pub(super) struct Step {
+    pub(super) progress: Progress,
+    /// Where the head is, if history knows better than what was delivered.
+    pub(super) head: Option<Head>,
+    /// The subscription is live, and has been sent so far.
+    pub(super) live: Option<u64>,
+}
+
 /// One publication's push, encoded when the first subscriber needs it.
 pub(super) struct Lazy<'a> {
     channel: &'a ChannelName,
@@ -91,39 +103,56 @@ pub(super) struct Lazy<'a> {
 }
 
 impl Subscription {
-    /// The channel has a new publication.
-    pub(super) fn deliver(&mut self, epoch: &Epoch, lazy: &Lazy<'_>) {
-        let Phase::Live { epoch: ours, sent } = &mut self.phase else { return };
+    /// The channel has a new publication, in the epoch of the head. Answers whether the client is sent it now.
+    pub(super) fn deliver(&mut self, link: LinkId, epoch: &Epoch, lazy: &Lazy<'_>) -> bool {
+        let Phase::Live(sent) = &mut self.phase else { return false };
         let offset = lazy.publication.body.offset;
-        if ours == epoch && offset <= *sent {
-            return;
+        if offset <= *sent {
+            return false;
         }
-        let is_next = ours == epoch && offset == *sent + 1;
-        if is_next && (lazy.is_excluded(self.link) || self.outbox.offer(lazy.encoded())) {
-            *sent = offset;
-            return;
+        let is_next = offset == *sent + 1;
+        if is_next {
+            let excluded = lazy.is_excluded(link);
+            if excluded || self.outbox.offer(lazy.encoded()) {
+                *sent = offset;
+                return !excluded;
+            }
         }
         if is_next && self.slow_reader == SlowReader::Disconnect {
             self.outbox.end(Ending::slow_reader(self.outbox.bounds().high));
         }
-        let (epoch, sent) = (ours.clone(), *sent);
-        self.phase = Phase::CatchingUp { epoch, sent, asked: None, recovering: false };
-        self.outbox.behind(lazy.channel);
+        self.fall_behind(lazy.channel, epoch);
+        false
+    }
+
+    /// Whoever is live, which is in `epoch`, is so no longer.
+    pub(super) fn fall_behind(&mut self, channel: &ChannelName, epoch: &Epoch) {
+        let Phase::Live(sent) = self.phase else { return };
+        self.catch_up_from(channel, Position::new(epoch.clone(), sent), false);
     }
 
     /// The reply to the subscribe is in the outbox and has brought the client to where `recovery` says.
-    pub(super) fn start(&mut self, channel: &ChannelName, recovery: &Recovery, head: &Head) {
+    pub(super) fn start(&mut self, channel: &ChannelName, recovery: &Recovery, head: &mut Head) {
         if let Some(gap) = recovery.gap {
             self.outbox.push(gap_push(channel, gap));
         }
-        let Position { epoch, offset: sent } = recovery.position.clone();
-        let nothing_newer = head.epoch.as_ref().is_none_or(|known| *known == epoch && head.offset <= sent);
-        if recovery.complete && nothing_newer {
-            self.phase = Phase::Live { epoch, sent };
-        } else {
-            self.phase = Phase::CatchingUp { epoch, sent, asked: None, recovering: true };
-            self.outbox.behind(channel);
+        let position = &recovery.position;
+        if head.epoch.is_none() {
+            // Nothing was delivered yet: then this is what is known of the channel.
+            *head = Head { epoch: Some(position.epoch.clone()), offset: position.offset, newest: None };
         }
+        let nothing_newer = head.epoch.as_ref() == Some(&position.epoch) && head.offset <= position.offset;
+        if recovery.complete && nothing_newer {
+            self.phase = Phase::Live(position.offset);
+        } else {
+            self.catch_up_from(channel, position.clone(), true);
+        }
+    }
+
+    fn catch_up_from(&mut self, channel: &ChannelName, position: Position, recovering: bool) {
+        let Position { epoch, offset: sent } = position;
+        self.phase = Phase::CatchingUp(Box::new(CatchingUp { epoch, sent, asked: None, recovering }));
+        self.outbox.behind(channel);
     }
 
     /// Tells what was held back of presence, as much as there is room for; the rest has another turn. Answers
@@ -141,7 +170,8 @@ impl Subscription {
 
     /// What to ask history for, if anything is to be asked.
     pub(super) fn query(&mut self, head: &Head) -> Option<HistoryQuery> {
-        let Phase::CatchingUp { epoch, sent, asked, recovering } = &mut self.phase else { return None };
+        let Phase::CatchingUp(behind) = &mut self.phase else { return None };
+        let CatchingUp { epoch, sent, asked, recovering } = &mut **behind;
         asked.clone_from(&head.epoch);
         let (bytes, limit) = (self.outbox.room(), PAGE);
         Some(match self.slow_reader {
@@ -159,13 +189,19 @@ impl Subscription {
     }
 
     /// History's answer to [`query`](Subscription::query).
-    pub(super) fn catch_up(&mut self, channel: &ChannelName, page: HistoryPage, head: &mut Head) -> Progress {
-        let Phase::CatchingUp { epoch, sent, asked, recovering } = &mut self.phase else {
-            return Progress::Done;
-        };
+    pub(super) fn catch_up(
+        &mut self,
+        link: LinkId,
+        channel: &ChannelName,
+        page: HistoryPage,
+        head: &Head,
+    ) -> Step {
+        let step = |progress| Step { progress, head: None, live: None };
+        let Phase::CatchingUp(behind) = &mut self.phase else { return step(Progress::Done) };
+        let CatchingUp { epoch, sent, asked, recovering } = &mut **behind;
         let HistoryPage { top, mut publications } = page;
         if top.epoch != *epoch {
-            return Progress::Lost;
+            return step(Progress::Lost);
         }
         let before = *sent;
         publications.sort_unstable_by_key(|publication| publication.body.offset);
@@ -178,14 +214,14 @@ impl Subscription {
         for publication in publications.iter().filter(|publication| publication.body.offset > before) {
             let lazy = Lazy::new(channel, publication);
             skip(&self.outbox, channel, sent, publication.body.offset - 1);
-            if !lazy.is_excluded(self.link) && !self.outbox.offer(lazy.encoded()) {
-                return Progress::More;
+            if !lazy.is_excluded(link) && !self.outbox.offer(lazy.encoded()) {
+                return step(Progress::More);
             }
             *sent = publication.body.offset;
         }
         if reached.is_some_and(|reached| reached < top.offset) && *sent > before {
             // Only the page ended, not the history.
-            return Progress::More;
+            return step(Progress::More);
         }
         skip(&self.outbox, channel, sent, top.offset);
         let same = head.epoch.as_ref() == Some(epoch);
@@ -194,17 +230,13 @@ impl Subscription {
             skip(&self.outbox, channel, sent, head.offset);
         }
         if same && *sent < head.offset {
-            return Progress::More;
+            return step(Progress::More);
         }
         if !same && *asked != head.epoch {
-            return Progress::More;
+            return step(Progress::More);
         }
-        if !same {
-            // History knows better than a delivery that came before it was asked.
-            *head = Head { epoch: Some(epoch.clone()), offset: *sent, newest: None };
-        }
-        self.phase = Phase::Live { epoch: epoch.clone(), sent: *sent };
-        Progress::Done
+        let known = Head { epoch: Some(epoch.clone()), offset: *sent, newest: None };
+        Step { progress: Progress::Done, head: (!same).then_some(known), live: Some(*sent) }
     }
 }
 

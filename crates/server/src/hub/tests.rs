@@ -10,7 +10,7 @@ use trunkline_dialect::{Epoch, Json, Position, Reply, ServerMessage, Subscribed,
 use super::*;
 use crate::channel::{Channel, Content, HistoryPolicy};
 use crate::clock::Now;
-use crate::outbox::{Bounds, Item, Totals};
+use crate::outbox::{Bounds, Item, Outboxes};
 
 const CLIENTS: u8 = 4;
 /// As many members fit into a reply; there may be twice as many.
@@ -85,7 +85,10 @@ fn a_delivery_that_comes_late_or_twice_is_passed_over() {
         world.hub.deliver(&world.name, Delivery::Publication(&epoch, &publication));
     }
     let items: Vec<Item> = std::iter::from_fn(|| world.clients[0].outbox.take()).collect();
-    assert!(matches!(items[..], [Item::Message(_), Item::Message(_)]), "the reply, and one push: {items:?}");
+    assert!(
+        matches!(items[..], [Item::Messages { .. }, Item::Messages { .. }]),
+        "the reply, and one push: {items:?}"
+    );
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn ones_own_join_is_not_told_however_late_it_is_delivered() {
     let user = UserId::new("ann").expect("a user id");
     world.hub.deliver(&world.name, Delivery::Join(&user, None, world.clients[0].session));
     assert!(world.clients[0].outbox.take().is_none());
-    assert!(matches!(world.clients[1].outbox.take(), Some(Item::Message(_))), "the others are told");
+    assert!(matches!(world.clients[1].outbox.take(), Some(Item::Messages { .. })), "the others are told");
 }
 
 #[test]
@@ -111,15 +114,15 @@ fn catching_up_ends_even_where_history_does_not_know_what_was_delivered() {
     world.publish(1, true, None);
     world.publish(1, false, None);
     let items: Vec<Item> = std::iter::from_fn(|| world.clients[0].outbox.take()).collect();
-    assert!(matches!(items[..], [Item::CatchUp(_), Item::Message(_)]), "behind: {items:?}");
+    assert!(matches!(items[..], [Item::CatchUp(_), Item::Messages { .. }]), "behind: {items:?}");
     let link = world.clients[0].link();
     assert!(world.hub.plan(link, &world.name).is_some());
     let lagging = HistoryPage { top: before, publications: Vec::new() };
     assert_eq!(world.hub.catch_up(link, &world.name, lagging), Progress::Done);
-    let Some(Item::Message(gap)) = world.clients[0].outbox.take() else { panic!("a gap") };
-    assert_eq!(gap.json(), r#"{"channel":"room:1","gap":{"from":1,"to":2}}"#);
+    let Some(Item::Messages { batch: gap, .. }) = world.clients[0].outbox.take() else { panic!("a gap") };
+    assert_eq!(gap[0].json(), r#"{"channel":"room:1","gap":{"from":1,"to":2}}"#);
     world.publish(1, false, None);
-    assert!(matches!(world.clients[0].outbox.take(), Some(Item::Message(_))), "live again");
+    assert!(matches!(world.clients[0].outbox.take(), Some(Item::Messages { .. })), "live again");
 }
 
 /// One channel, its clients, and what each of them must believe.
@@ -337,7 +340,9 @@ impl World {
                     one.pages.push_back(self.channel.page(self.now.instant, &query));
                 }
             }
-            Some(Item::Message(message)) => {
+            Some(Item::Cut) => panic!("cut"),
+            Some(Item::Messages { batch, .. }) => {
+                let [message] = &batch[..] else { panic!("one at a time: {batch:?}") };
                 match json::decode_message(message.json().as_bytes()).expect("a message of the hub") {
                     ServerMessage::Ok { body, .. } => {
                         let body: Subscribed = body.read().expect("a subscribe's reply");
@@ -415,5 +420,5 @@ impl Client {
 }
 
 fn outbox() -> Arc<Outbox> {
-    Arc::new(Outbox::new(Bounds { high: 4_000, low: 1_000 }, Arc::new(Totals::default())))
+    Arc::new(Outbox::new(Outboxes::new(Bounds { high: 4_000, low: 1_000 })))
 }

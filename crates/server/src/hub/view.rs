@@ -22,10 +22,12 @@ enum State {
     Open,
     /// The reply with the members is on its way, and was made at an unknown moment: everything is kept, and
     /// compared with it at the end.
-    Starting(IndexMap<UserId, Change>),
+    Starting(Box<Changes>),
     /// There is no room in the outbox; what the subscriber knows is known, so what cancels out is dropped.
-    Held(IndexMap<UserId, Change>),
+    Held(Box<Changes>),
 }
+
+type Changes = IndexMap<UserId, Change>;
 
 #[derive(Debug)]
 struct Change {
@@ -49,7 +51,7 @@ enum News {
 impl View {
     /// Nothing goes on until [`start`](View::start).
     pub(super) fn starting() -> View {
-        View { state: State::Starting(IndexMap::new()) }
+        View { state: State::Starting(Box::default()) }
     }
 
     /// A user has joined (`present`) or left. Answers whether `push` is to be sent now; `room` says whether
@@ -59,7 +61,7 @@ impl View {
             if room {
                 return true;
             }
-            self.state = State::Held(IndexMap::new());
+            self.state = State::Held(Box::default());
         }
         let (State::Starting(changes) | State::Held(changes)) = &mut self.state else { return false };
         let known = changes.get(user).map_or(!present, |change| change.known);

@@ -160,7 +160,7 @@ impl Node {
         let summary = |view: SessionView| SessionSummary {
             session: view.link.session.to_string(),
             user: view.grant.user.clone(),
-            door: view.origin.door,
+            door: view.origin.door.name(),
             address: view.origin.address.ip(),
             since: view.since,
             channels: self.hub.channels_of(view.link),

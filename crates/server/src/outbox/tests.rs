@@ -5,9 +5,9 @@ use super::*;
 
 const BOUNDS: Bounds = Bounds { high: 1_000, low: 400 };
 
-fn outbox() -> (Outbox, Arc<Totals>) {
-    let totals = Arc::new(Totals::default());
-    (Outbox::new(BOUNDS, totals.clone()), totals)
+fn outbox() -> (Outbox, Arc<Outboxes>) {
+    let all = Outboxes::new(BOUNDS);
+    (Outbox::new(all.clone()), all)
 }
 
 /// A message that weighs 100.
@@ -21,23 +21,28 @@ fn channel(name: &str) -> ChannelName {
     ChannelName::new(name).expect("a channel name")
 }
 
+fn texts(batch: &Batch) -> Vec<String> {
+    batch.iter().map(|message| message.json().trim().to_owned()).collect()
+}
+
 /// All that can be taken now, in words.
 fn drain(outbox: &Outbox) -> Vec<String> {
     let words = |item| match item {
-        Item::Message(message) => message.json().trim().to_owned(),
-        Item::CatchUp(channel) => format!("catch up {channel}"),
-        Item::End(ending) => format!("end {}", ending.disconnect.code),
+        Item::Messages { batch, .. } => texts(&batch),
+        Item::CatchUp(channel) => vec![format!("catch up {channel}")],
+        Item::End(ending) => vec![format!("end {}", ending.disconnect.code)],
+        Item::Cut => vec!["cut".to_owned()],
     };
-    std::iter::from_fn(|| outbox.take()).map(words).collect()
+    std::iter::from_fn(|| outbox.take()).take(100).flat_map(words).collect()
 }
 
 #[test]
 fn publications_are_taken_up_to_the_bound_and_again_once_it_has_drained() {
-    let (outbox, totals) = outbox();
+    let (outbox, all) = outbox();
     let taken = (0..15).filter(|number| outbox.offer(&message(&number.to_string()))).count();
     assert_eq!(taken, 10);
     assert!(outbox.is_full());
-    assert_eq!((outbox.room(), totals.refused.load(Ordering::Relaxed)), (0, 5));
+    assert_eq!((outbox.room(), all.refused.load(Ordering::Relaxed)), (0, 5));
     assert!(outbox.take().is_some());
     assert_eq!(outbox.room(), 100);
     assert!(outbox.offer(&message("again")));
@@ -46,14 +51,14 @@ fn publications_are_taken_up_to_the_bound_and_again_once_it_has_drained() {
 
 #[test]
 fn replies_go_in_past_the_bound_and_end_the_connection_at_twice_of_it() {
-    let (outbox, totals) = outbox();
+    let (outbox, all) = outbox();
     for number in 0..20 {
         outbox.push(message(&number.to_string()));
     }
-    assert_eq!(totals.overflowed.load(Ordering::Relaxed), 0);
+    assert_eq!(all.overflowed.load(Ordering::Relaxed), 0);
     outbox.push(message("one too many"));
     assert_eq!(drain(&outbox), ["end too_many"], "who does not read is sent nothing of it");
-    assert_eq!((totals.overflowed.load(Ordering::Relaxed), totals.bytes.load(Ordering::Relaxed)), (1, 0));
+    assert_eq!((all.overflowed.load(Ordering::Relaxed), all.bytes.get()), (1, 0));
     outbox.push(message("after the end"));
     assert!(drain(&outbox).is_empty());
 }
@@ -93,7 +98,7 @@ fn catching_up_waits_for_room_and_channels_take_turns() {
     let mut seen = Vec::new();
     for _ in 0..8 {
         match outbox.take() {
-            Some(Item::Message(message)) => seen.push(message.json().trim().to_owned()),
+            Some(Item::Messages { batch, .. }) => seen.extend(texts(&batch)),
             Some(Item::CatchUp(name)) => {
                 seen.push(name.to_string());
                 outbox.behind(&name);
@@ -110,43 +115,107 @@ fn catching_up_waits_for_room_and_channels_take_turns() {
 
 #[test]
 fn an_empty_outbox_holds_no_buffer_and_its_drop_takes_its_bytes_off_the_total() {
-    let (outbox, totals) = outbox();
+    let (outbox, all) = outbox();
     for number in 0..9 {
         outbox.push(message(&number.to_string()));
     }
-    assert_eq!(totals.bytes.load(Ordering::Relaxed), 900);
+    assert_eq!(all.bytes.get(), 900);
     assert_eq!(drain(&outbox).len(), 9);
-    assert_eq!(lock(&outbox.state).queue.capacity(), 0);
+    assert!(!lock(&outbox.state).queue.spilled());
     outbox.push(message("left"));
     drop(outbox);
-    assert_eq!(totals.bytes.load(Ordering::Relaxed), 0);
+    assert_eq!(all.bytes.get(), 0);
+}
+
+#[derive(Default)]
+struct Counting(AtomicUsize);
+
+impl Wake for Counting {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A waker, and how often it was used.
+fn counting() -> (Waker, impl Fn() -> usize) {
+    let counting = Arc::new(Counting::default());
+    (Waker::from(counting.clone()), move || counting.0.load(Ordering::Relaxed))
 }
 
 #[test]
 fn whoever_waits_is_woken_by_whatever_comes() {
-    #[derive(Default)]
-    struct Counting(AtomicUsize);
-    impl Wake for Counting {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-    let events: [fn(&Outbox); 5] = [
+    let events: [fn(&Outbox); 6] = [
         |outbox| assert!(outbox.offer(&message("publication"))),
-        |outbox| outbox.push(message("reply")),
+        |outbox| outbox.push(message("push")),
         |outbox| outbox.control(message("control")),
         |outbox| outbox.behind(&channel("room:1")),
         |outbox| outbox.end(Ending::stopping()),
+        |outbox| outbox.cut(),
     ];
     for (number, event) in events.into_iter().enumerate() {
         let (outbox, _) = outbox();
-        let counting = Arc::new(Counting::default());
-        let waker = Waker::from(counting.clone());
-        assert!(outbox.poll_take(&mut Context::from_waker(&waker)).is_pending());
+        let (waker, woken) = counting();
+        let context = Context::from_waker(&waker);
+        assert!(outbox.poll_take(&context, 0).is_pending());
         event(&outbox);
-        assert_eq!(counting.0.load(Ordering::Relaxed), 1, "event {number}");
-        assert!(outbox.poll_take(&mut Context::from_waker(&waker)).is_ready());
+        assert_eq!(woken(), 1, "event {number}");
+        assert!(outbox.poll_take(&context, 0).is_ready());
     }
+}
+
+#[test]
+fn many_publications_before_a_turn_are_one_wake_and_one_batch() {
+    let (outbox, _) = outbox();
+    let (waker, woken) = counting();
+    let context = Context::from_waker(&waker);
+    for turn in 1..=3 {
+        assert!(outbox.poll_take(&context, 10_000).is_pending());
+        let expected = ["a", "b", "c", "d", "e"];
+        assert!(expected.iter().all(|text| outbox.offer(&message(text))));
+        assert_eq!(woken(), turn);
+        let Poll::Ready(Item::Messages { batch, last: true }) = outbox.poll_take(&context, 10_000) else {
+            panic!("all at once")
+        };
+        assert_eq!(texts(&batch), expected);
+    }
+}
+
+#[test]
+fn who_has_taken_the_last_is_woken_without_asking_again_and_who_has_not_is_not() {
+    let (outbox, _) = outbox();
+    let (waker, woken) = counting();
+    let context = Context::from_waker(&waker);
+    for text in ["a", "b", "c"] {
+        assert!(outbox.offer(&message(text)));
+    }
+    let take = |room| match outbox.poll_take(&context, room) {
+        Poll::Ready(Item::Messages { batch, last }) => (texts(&batch).concat(), last),
+        other => panic!("unexpected {other:?}"),
+    };
+    assert_eq!(take(150), ("ab".to_owned(), false), "as many as it takes to fill the room");
+    assert!(outbox.offer(&message("d")));
+    assert_eq!(woken(), 0, "it is at work");
+    assert_eq!(take(0), ("c".to_owned(), false), "one at the least");
+    assert_eq!(take(100), ("d".to_owned(), true));
+    assert!(outbox.offer(&message("e")));
+    assert_eq!(woken(), 1);
+}
+
+#[test]
+fn who_has_no_room_is_woken_by_the_end_alone() {
+    let (outbox, _) = outbox();
+    let (waker, woken) = counting();
+    assert!(outbox.poll_ended(&Context::from_waker(&waker)).is_pending());
+    assert!(outbox.offer(&message("publication")));
+    outbox.push(message("push"));
+    outbox.behind(&channel("room:1"));
+    assert_eq!(woken(), 0);
+    outbox.end(Ending::stopping());
+    assert_eq!(woken(), 1);
+    assert_eq!(outbox.poll_ended(&Context::from_waker(&waker)), Poll::Ready(false));
+    outbox.cut();
+    assert_eq!(outbox.poll_ended(&Context::from_waker(&waker)), Poll::Ready(true));
+    assert_eq!(drain(&outbox).first().map(String::as_str), Some("cut"));
 }
 
 #[test]

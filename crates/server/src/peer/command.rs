@@ -13,21 +13,21 @@ impl Peer {
             ..trunkline_dialect::Limits::default()
         };
         let incoming = json::decode_command(message, &limits);
-        if !self.allowance.command(now.instant) {
+        if !self.allowance.command(self.rules.limits.commands, now.instant) {
             return self.refuse_for_rate(now, &incoming);
         }
         match incoming {
             Ok(Incoming::Command(command)) => self.command(now, command),
             // No door of this node asks for one, and an unasked one tells nothing.
             Ok(Incoming::Pong(_)) => {}
-            Err(bad) => self.out.push_back(Encoded::new(&bad.encode())),
+            Err(bad) => self.busy().out.push_back(Encoded::new(&bad.encode())),
         }
     }
 
     fn refuse_for_rate(&mut self, now: Now, incoming: &Result<Incoming, BadCommand>) {
         let rate = self.rules.limits.commands;
         let message = format!("at most {} commands a second, and {} at once", rate.per_second, rate.burst);
-        if !self.allowance.refusal(now.instant) {
+        if !self.allowance.refusal(rate, now.instant) {
             return self.end(Ending::new(Code::RateLimited, message));
         }
         let id = match incoming {
@@ -38,14 +38,14 @@ impl Peer {
         let error = ErrorBody::new(Code::RateLimited, message);
         match id {
             Some(_) => self.reply(id, Err(error)),
-            None => self.out.push_back(Encoded::from(&Push::Error(error))),
+            None => self.busy().out.push_back(Encoded::from(&Push::Error(error))),
         }
     }
 
     fn command(&mut self, now: Now, Command { id, verb }: Command) {
-        let task = if self.in_flight.contains(&id) {
+        let task = if self.in_flight().contains(&id) {
             Err(ErrorBody::new(Code::Conflict, format!("a command with id {id} is in flight")))
-        } else if self.in_flight.len() >= self.rules.limits.commands_in_flight {
+        } else if self.in_flight().len() >= self.rules.limits.commands_in_flight {
             let limit = self.rules.limits.commands_in_flight;
             Err(ErrorBody::new(Code::TooMany, format!("at most {limit} commands in flight")))
         } else {
@@ -53,8 +53,8 @@ impl Peer {
         };
         match task {
             Ok(Next::Do(task)) => {
-                self.in_flight.push(id);
-                self.events.push_back(Event::Do(Some(id), task));
+                self.busy().in_flight.push(id);
+                self.busy().events.push_back(Event::Do(Some(id), task));
             }
             Ok(Next::Answer(body)) => self.reply(Some(id), Ok(body)),
             Err(error) => self.reply(Some(id), Err(error)),
@@ -118,7 +118,7 @@ impl Peer {
                 Ok(Task::Connect(credential))
             }
             State::Connecting { .. } => Err(ErrorBody::new(Code::Conflict, "a connect is in flight")),
-            State::Connected(_) | State::Ended => {
+            State::Connected(_) | State::Ended(_) => {
                 Err(ErrorBody::new(Code::Conflict, "connected already; refresh brings new permissions"))
             }
         }

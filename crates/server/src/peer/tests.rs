@@ -85,7 +85,7 @@ impl World {
 fn opened(expires: Option<u64>) -> Opened {
     let user = Some(UserId::new("ann").expect("a user id"));
     let grant = Arc::new(Grant { user, expires, ..Grant::anonymous() });
-    let allowance = Arc::new(Allowance::new(Limits::default().commands, Instant::now()));
+    let allowance = Arc::new(Allowance::new(Instant::now()));
     Opened { link: LINK, grant, token: Secret::new("s"), allowance, displaced: None }
 }
 

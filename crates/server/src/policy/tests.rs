@@ -1,6 +1,7 @@
 use trunkline_dialect::UserId;
 
 use super::*;
+use crate::ticket::Details;
 
 fn name(text: &str) -> ChannelName {
     ChannelName::new(text).expect("a channel name")
@@ -15,7 +16,8 @@ fn ticket() -> Grant {
 }
 
 fn with_rights(json: &str) -> Grant {
-    Grant { rights: Some(rights(json).expect("rights")), ..ticket() }
+    let rights = Some(rights(json).expect("rights"));
+    Grant { details: Some(Box::new(Details { rights, ..Details::default() })), ..ticket() }
 }
 
 fn policy() -> Policy {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::limits::Limits;
-use crate::outbox::{Item, Totals};
+use crate::outbox::{Item, Outboxes};
 use crate::ticket::{AddressPolicy, Binding};
 
 const LINGER: Duration = Duration::from_secs(60);
@@ -37,15 +37,15 @@ impl World {
 }
 
 fn outbox() -> Arc<Outbox> {
-    Arc::new(Outbox::new(Limits::default().outbox, Arc::new(Totals::default())))
+    Arc::new(Outbox::new(Outboxes::new(Limits::default().outbox)))
 }
 
 fn allowance() -> Arc<Allowance> {
-    Arc::new(Allowance::new(Limits::default().commands, Instant::now()))
+    Arc::new(Allowance::new(Instant::now()))
 }
 
 fn origin(ip: &str) -> Origin {
-    Origin { door: "websocket", address: ClientAddress::socket(ip.parse().expect("an address")) }
+    Origin { door: Door::WebSocket, address: ClientAddress::socket(ip.parse().expect("an address")) }
 }
 
 fn ann() -> Grant {

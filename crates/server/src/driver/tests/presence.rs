@@ -160,7 +160,7 @@ async fn a_slow_reader_is_told_the_difference_and_not_every_coming_and_going() {
     }
     ann.ask("unsubscribe", json!({"channel": "room:1"})).await;
     let mut told = Vec::new();
-    while let Ok(Out::Message(message)) =
+    while let Ok(Next::Message(message)) =
         tokio::time::timeout(Duration::from_secs(1), watcher.client.next()).await
     {
         let push: Value = serde_json::from_str(message.json()).expect("JSON");
@@ -210,7 +210,7 @@ async fn members_that_do_not_fit_into_the_reply_follow_as_joins_and_no_stranger_
     let mut published = 0;
     while let Ok(out) = tokio::time::timeout(Duration::from_secs(1), ann.client.next()).await {
         assert!(world.node.figures().outbox_bytes < 2 * 8_000);
-        let Out::Message(message) = out else { panic!("{out:?}") };
+        let Next::Message(message) = out else { panic!("{out:?}") };
         let push: Value = serde_json::from_str(message.json()).expect("JSON");
         let name = |what: &str| push[what]["user"].as_str().map(str::to_owned);
         match (name("join"), name("leave")) {

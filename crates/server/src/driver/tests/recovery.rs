@@ -146,7 +146,7 @@ async fn seen_by_a_slow_reader(slow_reader: SlowReader, history: HistoryPolicy) 
     }
     assert!(world.node.figures().outbox_bytes <= 8_000 + 1_000, "bounded while it does not read");
     let mut seen: Vec<Value> = Vec::new();
-    while let Ok(Out::Message(message)) =
+    while let Ok(Next::Message(message)) =
         tokio::time::timeout(Duration::from_secs(1), slow.client.next()).await
     {
         seen.push(serde_json::from_str(message.json()).expect("JSON"));

@@ -175,7 +175,7 @@ async fn a_refresh_of_a_session_that_was_taken_over_is_a_conflict() {
         origin: old.client.origin,
         link: old.client.peer.link(),
         grant: old.client.peer.grant().cloned(),
-        allowance: Arc::new(Allowance::new(Limits::default().commands, world.node.clock.now().instant)),
+        allowance: Arc::new(Allowance::new(world.node.clock.now().instant)),
     };
     let mut new = world.arrive("192.0.2.1", None);
     new.ask("connect", json!({"session": session})).await;

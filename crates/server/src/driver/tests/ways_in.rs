@@ -251,8 +251,8 @@ async fn a_client_that_says_nothing_is_ended_after_ten_seconds() {
     let world = World::new();
     let mut nobody = world.arrive("192.0.2.1", None);
     let last = tokio::time::timeout(Duration::from_secs(11), nobody.client.next()).await;
-    assert!(matches!(last, Ok(Out::Message(_))));
-    assert!(matches!(nobody.client.next().await, Out::Close(ending) if ending.close_code == 4401));
+    assert!(matches!(last, Ok(Next::Message(_))));
+    assert!(matches!(nobody.client.next().await, Next::Close(ending) if ending.close_code == 4401));
 }
 
 #[tokio::test(start_paused = true)]
@@ -325,7 +325,7 @@ async fn an_ending_is_noticed_while_the_connection_has_no_room() {
     let [expiring, kicked, left_alone] = &mut users[..] else { panic!("three") };
     let within = |client| tokio::time::timeout(Duration::from_secs(30), Client::ended(client));
     assert!(within(&mut expiring.client).await.is_ok(), "its timer runs all the same");
-    let session = kicked.client.link.map(|link| link.session);
+    let session = kicked.client.peer.last_link().map(|link| link.session);
     assert_eq!(world.node.disconnect(session, None, &Ending::stopping()), 1);
     assert!(within(&mut kicked.client).await.is_ok());
     assert!(within(&mut left_alone.client).await.is_err());
