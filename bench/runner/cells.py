@@ -9,8 +9,10 @@ class Cell:
     heading: str
     # Arguments of trunkline-bench-load, its mode first.
     load: tuple
-    # What the servers have to offer: echo, handshake, deflate, hub.
+    # What the servers have to offer: echo, handshake, deflate, hub, hub-idle.
     needs: str = "echo"
+    # Another load for the floor, which has no hub.
+    floor_load: tuple = ()
     # The figure of the load's report that is compared, and the unit it is shown in.
     figure: str = "cpu_ns_per_message"
     unit: str = "ns"
@@ -21,6 +23,8 @@ class Cell:
     repeats: int | None = None
     # Seconds it may take besides what it is told to.
     patience: int = 60
+    # At least so many seconds of measuring.
+    seconds: float = 0
 
 
 def echo(name, heading, *load, **more):
@@ -31,6 +35,15 @@ def deflate(name, heading, context, in_flight, **more):
     return echo(name, heading, "--connections", 100, "--size", 1024, "--kind", "json", "--deflate", context,
                 "--in-flight", in_flight, needs="deflate", **more)
 
+
+def fanout(name, heading, subscribers, *more, **options):
+    load = ("--subscribers", str(subscribers), *more)
+    return Cell(name, heading, ("fanout", *load), needs="hub", floor_load=("sends", *load, "--size", str(PUSH)),
+                figure="cpu_ns_per_delivery", patience=180, **options)
+
+
+# Bytes of the push in which the hub delivers 128 bytes of data: what the floor sends. The load reports it as payload_bytes.
+PUSH = 214
 
 ALL = [
     echo("16x1", "100 x 16 B", "--connections", 100, "--size", 16),
@@ -49,5 +62,10 @@ ALL = [
     deflate("deflatex16", "deflate 1 KiB JSON, no context, 16 in flight", "no-context", 16, full_only=True),
     Cell("idle", "10,000 idle connections", ("idle", "--connections", "10000"), figure="bytes_per_connection", unit="bytes",
          timed=False, repeats=1, patience=180),
+    fanout("fanout-1000", "one channel, 1,000 subscribers, 128 B", 1000, seconds=2),
+    fanout("fanout-10000", "one channel, 10,000 subscribers, 128 B", 10000, seconds=5, full_only=True),
+    fanout("fanout-paced", "1,000 subscribers, 20 publications a second", 1000, "--rate", "20", seconds=5, full_only=True),
+    Cell("hub-idle", "10,000 idle peers with a subscription", ("idle", "--hub", "--connections", "10000"), needs="hub-idle",
+         figure="bytes_per_connection", unit="bytes", timed=False, repeats=1, patience=300, full_only=True),
     Cell("handshake", "opening and closing", ("handshake",), needs="handshake", figure="cpu_ns_per_handshake", unit="us"),
 ]

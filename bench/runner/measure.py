@@ -1,7 +1,9 @@
 """Runs every cell in rounds: in each, every server once, so that what changes on the machine changes for all."""
 
+import contextlib
 import json
 import os
+import resource
 import statistics
 import subprocess
 import time
@@ -12,6 +14,7 @@ from harness.process import port_announced, running
 from . import machine
 
 LOAD = str(TARGET / "trunkline-bench-load")
+DESCRIPTORS = 20_000
 
 
 class Run:
@@ -22,6 +25,7 @@ class Run:
         self.rounds = {cell.name: {} for cell in cells}
 
     def to_the_end(self):
+        raise_descriptor_limit()
         for cell in self.cells:
             able = [server for server in self.servers if cell.needs in server.commands]
             print("\n%s (%s)" % (cell.heading, cell.name), flush=True)
@@ -64,17 +68,42 @@ class Run:
 
 
 def measure(cell, server, options):
-    pin = lambda: os.sched_setaffinity(0, {options.server_core})
     command = [part.replace("ADDRESS", "127.0.0.1:0") for part in server.commands[cell.needs]]
-    with running(command, "bench-" + server.name, preexec_fn=pin) as (process, log):
+    alone = placed(options.server_core, options.polite)
+    with running(command, "bench-" + server.name, preexec_fn=alone, env=os.environ | server.environment) as (process, log):
         port = port_announced(process, log)
-        load = [LOAD, "--address", "127.0.0.1:%d" % port, "--pid", str(process.pid), "--core", str(options.load_core), *cell.load]
+        load = cell.floor_load if cell.floor_load and server.name == "floor" else cell.load
+        command = [LOAD, "--address", "127.0.0.1:%d" % port, "--pid", str(process.pid), *load]
+        seconds = max(options.seconds, cell.seconds)
         if cell.timed:
-            load += ["--duration", str(options.seconds), "--warm-up", str(min(0.5, options.seconds / 2))]
-        found = subprocess.run(load, capture_output=True, text=True, timeout=options.seconds + cell.patience)
+            command += ["--duration", str(seconds), "--warm-up", str(min(0.5, seconds / 2))]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=seconds + cell.patience,
+                               preexec_fn=placed(options.load_core, options.polite))
     # The end of thousands of connections is not over with their processes.
     time.sleep(0.1)
     try:
         return json.loads(found.stdout)
     except ValueError:
         return {"error": "the load ended with %d: %s" % (found.returncode, found.stderr.strip())}
+
+
+def placed(core, polite):
+    """For a child process before it starts: on one core, and before all others there if the system allows that."""
+    def place():
+        os.sched_setaffinity(0, {core})
+        if polite:
+            return
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, -20)
+            # Linux weighs sessions against each other first, and then the processes in each.
+            os.setsid()
+            with open("/proc/self/autogroup", "w") as autogroup:
+                autogroup.write("-20")
+    return place
+
+
+def raise_descriptor_limit():
+    """For the children: ten thousand connections and a few more, and no more than that."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

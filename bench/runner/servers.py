@@ -1,6 +1,6 @@
 """Who is measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.places import ROOT, TARGET, TRUNKLINE
 
@@ -8,6 +8,9 @@ PEERS = ROOT / "bench" / "peers" / "target" / "release"
 # With sockudo-ws's own allocator: a feature, hence another build.
 PEERS_MIMALLOC = ROOT / "bench" / "peers" / "target" / "mimalloc" / "release"
 JS = ROOT / "bench" / "peers" / "js"
+
+# The publisher of the load is one client; what one client may say in a second is not what is measured.
+HUB = {"TRUNKLINE_LIMITS_COMMANDS_PER_S": "1000000", "TRUNKLINE_LIMITS_COMMANDS_BURST": "1000000"}
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Server:
     # Where its version stands: (kind, name).
     version: tuple
     full_only: bool = False
+    environment: dict = field(default_factory=dict)
 
 
 def all_servers(trunklines):
@@ -28,12 +32,15 @@ def all_servers(trunklines):
 
 def floor():
     echo = [str(TARGET / "trunkline-bench-floor"), "echo", "ADDRESS"]
-    return Server("floor", "raw epoll, no checks", {"echo": echo, "handshake": echo}, ("floor", ""))
+    sends = [echo[0], "sends", "ADDRESS"]
+    return Server("floor", "raw epoll, no checks", {"echo": echo, "handshake": echo, "hub": sends}, ("floor", ""))
 
 
 def trunkline(name, path):
     echo = [str(path or TRUNKLINE), "echo", "--listen", "ADDRESS"]
-    return Server(name, "trunkline echo", {"echo": echo, "handshake": echo, "deflate": echo}, ("trunkline", str(path or TRUNKLINE)))
+    serve = [echo[0], "serve", "--listen", "ADDRESS"]
+    commands = {"echo": echo, "handshake": echo, "deflate": echo, "hub": serve, "hub-idle": serve}
+    return Server(name, "trunkline echo, trunkline serve", commands, ("trunkline", echo[0]), environment=HUB)
 
 
 def peers():

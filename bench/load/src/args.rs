@@ -30,6 +30,10 @@ pub(crate) enum Mode {
     Echo(Echo),
     Idle(Idle),
     Handshake(Handshake),
+    /// One channel of a hub with many subscribers: CPU time of the server for each delivery, and its latency
+    Fanout(Fanout),
+    /// The same bytes from a server that only sends: what `fanout` is compared with
+    Sends(Fanout),
 }
 
 /// Messages that come back: CPU time of the server for each, throughput, latency
@@ -57,10 +61,6 @@ pub(crate) struct Echo {
     #[arg(long)]
     pub(crate) burst: bool,
 
-    /// Ask the sockets again and again instead of sleeping until one is ready
-    #[arg(long)]
-    pub(crate) spin: bool,
-
     #[command(flatten)]
     pub(crate) span: Span,
 }
@@ -87,6 +87,14 @@ pub(crate) struct Idle {
     #[arg(long, value_enum, default_value_t = Deflate::Off)]
     pub(crate) deflate: Deflate,
 
+    /// Connections of a hub, each subscribed to one channel, rather than of an echo server
+    #[arg(long)]
+    pub(crate) hub: bool,
+
+    /// The hub's API key; without, tickets come from its dev mode
+    #[arg(long, env = "TRUNKLINE_API_KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
+
     /// Seconds from the last echo to the reading of the memory
     #[arg(long, default_value = "3", value_parser = seconds)]
     pub(crate) settle: Duration,
@@ -98,6 +106,32 @@ pub(crate) struct Handshake {
     /// Connections that are opened at once
     #[arg(long, default_value_t = 32)]
     pub(crate) connections: usize,
+
+    #[command(flatten)]
+    pub(crate) span: Span,
+}
+
+/// One publisher and many subscribers. Every delivery is verified: each publication once, and in order.
+#[derive(Args)]
+pub(crate) struct Fanout {
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) subscribers: usize,
+
+    /// Bytes of a publication's data as JSON; for `sends`, of the frame's payload
+    #[arg(long, default_value_t = 128)]
+    pub(crate) size: usize,
+
+    /// Publications that not all subscribers have seen yet, when there is no rate
+    #[arg(long, default_value_t = 1)]
+    pub(crate) in_flight: usize,
+
+    /// Publications a second; as fast as they are seen if not said
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+
+    /// The hub's API key; without, tickets come from its dev mode
+    #[arg(long, env = "TRUNKLINE_API_KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
 
     #[command(flatten)]
     pub(crate) span: Span,

@@ -34,14 +34,15 @@ pub(crate) fn run(address: SocketAddrV4, args: &Echo, server: &Server) -> Fallib
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let mut links = Vec::with_capacity(opened.len());
     for (number, opened) in opened.into_iter().enumerate() {
-        opened.stream.set_nonblocking(true)?;
-        epoll.add(&opened.stream, EpollEvent::new(EpollFlags::EPOLLIN, number as u64))?;
-        links.push(Link::new(opened, ring.start(number), args, &ring)?);
+        let stream = opened.talk.into_stream()?;
+        stream.set_nonblocking(true)?;
+        epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, number as u64))?;
+        links.push(Link::new(stream, agreed, ring.start(number), args, &ring));
     }
 
     let meter = Meter::new(server, &args.span)?;
     let mut run = Run { epoll, links, ring: &ring, meter, echoed: 0, received: 0 };
-    run.to_the_end(args)?;
+    run.to_the_end()?;
     run.report(args, agreed, server)
 }
 
@@ -56,27 +57,24 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn to_the_end(&mut self, args: &Echo) -> Fallible<()> {
+    fn to_the_end(&mut self) -> Fallible<()> {
         let mut buffer = vec![0; BUFFER];
         let now = Instant::now();
         for number in 0..self.links.len() {
             self.links[number].refill(self.ring, now);
             self.flush(number)?;
         }
-        let patience = if args.spin { EpollTimeout::ZERO } else { EpollTimeout::from(SILENCE_MS) };
         let mut events = [EpollEvent::empty(); EVENTS];
-        let mut heard = now;
         while self.meter.goes_on(Instant::now(), self.echoed)? {
-            let ready = match self.epoll.wait(&mut events, patience) {
-                Ok(0) if heard.elapsed().as_millis() >= u128::from(SILENCE_MS) => {
+            let ready = match self.epoll.wait(&mut events, EpollTimeout::from(SILENCE_MS)) {
+                Ok(0) => {
                     return Err(
                         format!("nothing came for {SILENCE_MS} ms, {} echoes so far", self.echoed).into()
                     );
                 }
-                Err(Errno::EINTR) | Ok(0) => continue,
-                other => other?,
+                Err(Errno::EINTR) => continue,
+                ready => ready?,
             };
-            heard = Instant::now();
             for event in &events[..ready] {
                 let number = event.data() as usize;
                 if event.events().contains(EpollFlags::EPOLLIN) {
@@ -113,7 +111,7 @@ impl Run<'_> {
     }
 
     fn report(&self, args: &Echo, agreed: Agreed, server: &Server) -> Fallible<Value> {
-        let mut report = self.meter.report("message")?;
+        let mut report = self.meter.report("message", "messages")?;
         report.insert("mode".into(), "echo".into());
         report.insert("errors".into(), 0.into());
         report.insert("memory".into(), serde_json::to_value(server.memory()?)?);

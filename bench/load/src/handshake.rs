@@ -1,6 +1,6 @@
 //! Opening handshakes one after the other, each with its closing one.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::SocketAddrV4;
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::args::{Deflate, Handshake};
 use crate::meter::Meter;
 use crate::open::{Opened, answer, ask};
 use crate::server::Server;
-use crate::wire::{CLOSE, FIN, push_frame};
+use crate::wire::{CLOSE, FIN};
 
 const NORMAL: [u8; 2] = 1000_u16.to_be_bytes();
 
@@ -29,25 +29,23 @@ pub(crate) fn run(address: SocketAddrV4, args: &Handshake, server: &Server) -> F
             meter.latency(began, Instant::now());
         }
         for one in &mut opened {
-            let mut frame = Vec::new();
-            push_frame(&mut frame, FIN | CLOSE, &NORMAL, [1, 2, 3, 4]);
-            one.stream.write_all(&frame)?;
+            one.talk.send(FIN | CLOSE, &NORMAL)?;
         }
         for one in opened {
             wait_for_the_end(one)?;
             done += 1;
         }
     }
-    let mut report = meter.report("handshake")?;
+    let mut report = meter.report("handshake", "handshakes")?;
     report.insert("mode".into(), "handshake".into());
     report.insert("errors".into(), 0.into());
     Ok(report.into())
 }
 
 /// The Close frame comes back, and the server, whose duty it is, ends the stream.
-fn wait_for_the_end(mut opened: Opened) -> Fallible<()> {
-    let mut rest = std::mem::take(&mut opened.early);
-    opened.stream.read_to_end(&mut rest)?;
+fn wait_for_the_end(opened: Opened) -> Fallible<()> {
+    let mut rest = Vec::new();
+    opened.talk.into_stream()?.read_to_end(&mut rest)?;
     if rest.first() == Some(&(FIN | CLOSE)) {
         Ok(())
     } else {

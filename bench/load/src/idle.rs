@@ -1,6 +1,5 @@
 //! What connections cost that do nothing.
 
-use std::io::{Read, Write};
 use std::net::SocketAddrV4;
 use std::thread::sleep;
 use std::time::Duration;
@@ -10,30 +9,29 @@ use serde_json::{Value, json};
 use crate::Fallible;
 use crate::args::{Deflate, Idle};
 use crate::deflate::{Compressor, Decompressor};
-use crate::open::{Opened, open};
+use crate::hub::Hub;
+use crate::open::open;
 use crate::server::Server;
-use crate::wire::{FIN, RSV1, Reader, TEXT, push_frame};
+use crate::talk::Talk;
+use crate::wire::{FIN, RSV1, TEXT};
 
 const WORDS: &[u8] = b"hello, is anybody there?";
 /// What the first connections bring up (threads, the allocator's arenas) is not theirs alone.
 const BEFORE: usize = 100;
 
 pub(crate) fn run(address: SocketAddrV4, args: &Idle, server: &Server) -> Fallible<Value> {
-    let mut first = open_and_talk(address, 0, BEFORE, args.deflate)?;
-    first.truncate(1);
+    let mut crowd = Crowd::new(address, args)?;
+    crowd.grow(BEFORE)?;
     sleep(Duration::from_secs(1));
     let before = server.memory()?;
 
-    let mut opened = open_and_talk(address, BEFORE, args.connections, args.deflate)?;
+    crowd.grow(args.connections)?;
     sleep(args.settle);
     let after = server.memory()?;
     let cpu = server.cpu()?;
     sleep(args.settle);
     let idle_cpu = server.cpu()? - cpu;
-    // They were idle, not dead.
-    for one in &mut opened {
-        talk(one)?;
-    }
+    crowd.is_alive()?;
 
     let each = |before: i64, after: i64| (after - before) as f64 / args.connections as f64;
     Ok(json!({
@@ -48,55 +46,60 @@ pub(crate) fn run(address: SocketAddrV4, args: &Idle, server: &Server) -> Fallib
     }))
 }
 
-fn open_and_talk(
+/// Connections that were spoken with once.
+struct Crowd {
     address: SocketAddrV4,
-    first: usize,
-    count: usize,
     deflate: Deflate,
-) -> Fallible<Vec<Opened>> {
-    let mut opened = open(address, first, count, deflate)?;
-    for one in &mut opened {
-        talk(one)?;
+    hub: Option<Hub>,
+    all: Vec<(Talk, bool)>,
+}
+
+impl Crowd {
+    fn new(address: SocketAddrV4, args: &Idle) -> Fallible<Self> {
+        let hub = args.hub.then(|| Hub::new(address, args.api_key.clone())).transpose()?;
+        Ok(Self { address, deflate: args.deflate, hub, all: Vec::new() })
     }
-    Ok(opened)
+
+    fn grow(&mut self, count: usize) -> Fallible<()> {
+        let first = self.all.len();
+        if let Some(hub) = &mut self.hub {
+            let subscribed = hub.subscribers(first, count, "room:bench")?;
+            self.all.extend(subscribed.into_iter().map(|talk| (talk, false)));
+            return Ok(());
+        }
+        for opened in open(self.address, first, count, self.deflate)? {
+            self.all.push((opened.talk, opened.agreed.deflate));
+        }
+        self.all[first..].iter_mut().try_for_each(|(talk, compressed)| echo(talk, *compressed))
+    }
+
+    /// They were idle, not dead.
+    fn is_alive(&mut self) -> Fallible<()> {
+        let hub = self.hub.is_some();
+        self.all.iter_mut().try_for_each(|(talk, compressed)| match hub {
+            true => ping(talk),
+            false => echo(talk, *compressed),
+        })
+    }
+}
+
+fn ping(talk: &mut Talk) -> Fallible<()> {
+    talk.say(r#"{"id":9,"ping":{}}"#)?;
+    let (_, answer) = talk.hear()?;
+    if answer.starts_with(br#"{"id":9,"ok""#) { Ok(()) } else { Err(String::from_utf8_lossy(&answer).into()) }
 }
 
 /// One message there and back.
-fn talk(opened: &mut Opened) -> Fallible<()> {
-    let mut frame = Vec::new();
-    if opened.agreed.deflate {
-        let compressed = Compressor::new(false).compress(WORDS)?;
-        push_frame(&mut frame, FIN | RSV1 | TEXT, &compressed, [9, 8, 7, 6]);
+fn echo(talk: &mut Talk, compressed: bool) -> Fallible<()> {
+    if compressed {
+        talk.send(FIN | RSV1 | TEXT, &Compressor::new(false).compress(WORDS)?)?;
     } else {
-        push_frame(&mut frame, FIN | TEXT, WORDS, [9, 8, 7, 6]);
+        talk.send(FIN | TEXT, WORDS)?;
     }
-    opened.stream.write_all(&frame)?;
-
-    let (mut reader, mut payload, mut buffer) = (Reader::default(), Vec::new(), [0; 256]);
-    loop {
-        let count = opened.stream.read(&mut buffer)?;
-        if count == 0 {
-            return Err("the server has ended the stream".into());
-        }
-        let mut input = &buffer[..count];
-        while let Some(piece) = reader.next(&mut input)? {
-            if piece.is_control() {
-                continue;
-            }
-            payload.extend(piece.payload);
-            if piece.ends_message() {
-                return judge(piece.first, payload);
-            }
-        }
+    let (first, mut payload) = talk.hear()?;
+    if first & RSV1 != 0 {
+        // It may refer to the message before, which was the same: the window is given, as if that had come.
+        payload = Decompressor::after(WORDS)?.decompress(&mut payload, WORDS.len())?;
     }
-}
-
-/// A second compressed message may refer to the first, which was the same: the window is given, as if it had come.
-fn judge(first: u8, mut payload: Vec<u8>) -> Fallible<()> {
-    let words = if first & RSV1 != 0 {
-        Decompressor::after(WORDS)?.decompress(&mut payload, WORDS.len())?
-    } else {
-        payload
-    };
-    if words == WORDS { Ok(()) } else { Err("another message than was sent".into()) }
+    if payload == WORDS { Ok(()) } else { Err("another message than was sent".into()) }
 }

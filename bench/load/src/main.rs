@@ -7,13 +7,16 @@
 mod args;
 mod deflate;
 mod echo;
+mod fanout;
 mod handshake;
+mod hub;
 mod idle;
 mod messages;
 mod meter;
 mod open;
 mod ring;
 mod server;
+mod talk;
 mod wire;
 
 use std::error::Error;
@@ -48,6 +51,8 @@ fn run(cli: &Cli) -> Fallible<Value> {
         Mode::Echo(args) => echo::run(cli.address, args, &server),
         Mode::Idle(args) => idle::run(cli.address, args, &server),
         Mode::Handshake(args) => handshake::run(cli.address, args, &server),
+        Mode::Fanout(args) => fanout::run(cli.address, args, &server),
+        Mode::Sends(args) => fanout::sends(cli.address, args, &server),
     }
 }
 

@@ -63,14 +63,14 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// What was measured, for each `thing` that was counted.
-    pub(crate) fn report(&self, thing: &str) -> Fallible<Map<String, Value>> {
+    /// What was measured, for each `thing` of those that were counted, the `things`.
+    pub(crate) fn report(&self, thing: &str, things: &str) -> Fallible<Map<String, Value>> {
         let (Some(first), Some(last)) = (self.marks.first(), self.marks.last()) else {
             return Err("nothing was measured".into());
         };
         let (count, seconds) = (last.count - first.count, (last.at - first.at).as_secs_f64());
         if count == 0 {
-            return Err(format!("no {thing} in {seconds:.1} seconds").into());
+            return Err(format!("no {things} in {seconds:.1} seconds").into());
         }
         let per_thing = |from: &Mark, to: &Mark| {
             (to.server - from.server).as_nanos() as f64 / (to.count - from.count).max(1) as f64
@@ -79,7 +79,7 @@ impl<'a> Meter<'a> {
         slices.sort_by(f64::total_cmp);
         let busy = |used: Duration| used.as_secs_f64() / seconds;
         let report = json!({
-            format!("{thing}s"): count,
+            things: count,
             "seconds": seconds,
             format!("cpu_ns_per_{thing}"): per_thing(first, last),
             "cpu_ns_slices": slices,

@@ -11,6 +11,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::Fallible;
 use crate::args::Deflate;
+use crate::talk::Talk;
 
 /// Connections that wait for their 101 at once.
 const AT_ONCE: usize = 64;
@@ -23,10 +24,8 @@ const ADDRESSES: usize = 200;
 
 /// An open connection. Still blocking, with a timeout.
 pub(crate) struct Opened {
-    pub(crate) stream: TcpStream,
+    pub(crate) talk: Talk,
     pub(crate) agreed: Agreed,
-    /// What came behind the answer.
-    pub(crate) early: Vec<u8>,
 }
 
 /// What became of the offer to compress.
@@ -99,10 +98,11 @@ pub(crate) fn answer(mut stream: TcpStream, key: &str) -> Fallible<Opened> {
     };
     let early = bytes.split_off(end + 4);
     let agreed = judge(std::str::from_utf8(&bytes[..end])?, key)?;
-    Ok(Opened { stream, agreed, early })
+    Ok(Opened { talk: Talk::new(stream, early), agreed })
 }
 
-fn connect(address: SocketAddrV4, number: usize) -> Fallible<TcpStream> {
+/// A TCP connection from the address that the number has.
+pub(crate) fn connect(address: SocketAddrV4, number: usize) -> Fallible<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     let own = Ipv4Addr::new(127, 0, 0, (1 + number % ADDRESSES) as u8);
     socket.bind(&SocketAddrV4::new(own, 0).into())?;

@@ -30,7 +30,6 @@ impl Server {
         Ok(Self { process })
     }
 
-
     /// CPU time of all its threads so far, in user and kernel mode, to the nanosecond. The scheduler's own count, up to
     /// date for threads that are running; `/proc/PID/stat` has only hundredths of seconds, and `schedstat` one thread.
     pub(crate) fn cpu(&self) -> Fallible<Duration> {

@@ -9,7 +9,7 @@ use crate::Fallible;
 use crate::args::Echo;
 use crate::deflate::Decompressor;
 use crate::meter::Meter;
-use crate::open::Opened;
+use crate::open::Agreed;
 use crate::ring::Ring;
 use crate::wire::{CLOSE, CONTINUATION, FIN, PING, PONG, Piece, RSV1, Reader, push_frame};
 
@@ -45,13 +45,10 @@ struct Arriving {
 }
 
 impl Link {
-    pub(super) fn new(opened: Opened, start: u64, args: &Echo, ring: &Ring) -> Fallible<Self> {
-        if !opened.early.is_empty() {
-            return Err("an echo server spoke first".into());
-        }
+    pub(super) fn new(stream: TcpStream, agreed: Agreed, start: u64, args: &Echo, ring: &Ring) -> Self {
         let (frames, _) = ring.frames(start, 0);
-        Ok(Self {
-            stream: opened.stream,
+        Self {
+            stream,
             waits_for_room: false,
             due: (frames, frames),
             pongs: Vec::new(),
@@ -62,8 +59,8 @@ impl Link {
             times: VecDeque::with_capacity(args.in_flight),
             reader: Reader::default(),
             message: Arriving::default(),
-            inflater: opened.agreed.deflate.then(|| Decompressor::new(opened.agreed.server_keeps_context)),
-        })
+            inflater: agreed.deflate.then(|| Decompressor::new(agreed.server_keeps_context)),
+        }
     }
 
     /// How many bytes came; none if none are there.
