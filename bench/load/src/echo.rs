@@ -42,7 +42,7 @@ pub(crate) fn run(address: SocketAddrV4, args: &Echo, server: &Server) -> Fallib
 
     let meter = Meter::new(server, &args.span)?;
     let mut run = Run { epoll, links, ring: &ring, meter, echoed: 0, received: 0 };
-    run.to_the_end()?;
+    run.drive()?;
     run.report(args, agreed, server)
 }
 
@@ -57,7 +57,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn to_the_end(&mut self) -> Fallible<()> {
+    fn drive(&mut self) -> Fallible<()> {
         let mut buffer = vec![0; BUFFER];
         let now = Instant::now();
         for number in 0..self.links.len() {

@@ -71,7 +71,7 @@ fn measure(
         delivered: 0,
         next: Instant::now(),
     };
-    run.to_the_end(args)?;
+    run.drive(args)?;
 
     let mut report = run.meter.report("delivery", "deliveries")?;
     report.insert("mode".into(), if matches!(form, Form::Block { .. }) { "sends" } else { "fanout" }.into());
@@ -103,17 +103,17 @@ struct Publisher {
 }
 
 impl Run<'_> {
-    fn to_the_end(&mut self, args: &Fanout) -> Fallible<()> {
+    fn drive(&mut self, args: &Fanout) -> Fallible<()> {
         let mut buffer = vec![0; BUFFER];
         let mut events = [EpollEvent::empty(); EVENTS];
         let mut heard = Instant::now();
-        let mut goes_on = true;
-        // What was published last is waited for, so that every delivery is seen.
-        while goes_on || self.rounds.open() > 0 {
+        loop {
             let now = Instant::now();
-            goes_on = goes_on && self.meter.goes_on(now, self.delivered)?;
-            if goes_on {
+            if self.meter.goes_on(now, self.delivered)? {
                 self.publish(args, now)?;
+            } else if self.rounds.open() == 0 {
+                // What was published last was waited for: every delivery has been seen.
+                return Ok(());
             }
             let ready = match self.epoll.wait(&mut events, self.patience(args)) {
                 Err(Errno::EINTR) => continue,
@@ -131,7 +131,6 @@ impl Run<'_> {
                 }
             }
         }
-        Ok(())
     }
 
     /// In a closed loop, as many as are to be on their way; at a rate, what is due.

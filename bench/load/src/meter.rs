@@ -44,11 +44,12 @@ impl<'a> Meter<'a> {
     /// To be called often, with what was counted so far. False when the time is over.
     #[inline]
     pub(crate) fn goes_on(&mut self, now: Instant, count: u64) -> Fallible<bool> {
-        if now >= self.next {
+        let over = self.marks.len() > SLICES as usize;
+        if now >= self.next && !over {
             self.marks.push(Mark { at: now, server: self.server.cpu()?, own: own_cpu()?, count });
             self.next = now + self.slice;
         }
-        Ok(self.marks.len() <= SLICES as usize)
+        Ok(!over)
     }
 
     /// Whether the warm-up is over.

@@ -132,7 +132,7 @@ mod tests {
         bytes.extend([7; 256]);
         bytes.extend([FIN | BINARY, 127, 0, 0, 0, 0, 0, 0, 0, 1, 9]);
         for cut in 0..=bytes.len() {
-            let (mut reader, mut seen, mut frames) = (Reader::default(), Vec::new(), 0);
+            let (mut reader, mut seen, mut frames) = (Reader::default(), Vec::<u8>::new(), 0);
             for mut input in [&bytes[..cut], &bytes[cut..]] {
                 while let Some(piece) = reader.next(&mut input).expect("good frames") {
                     seen.extend(piece.payload);
