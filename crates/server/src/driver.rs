@@ -39,19 +39,28 @@ use crate::peer::{Event, Peer, Task};
 use crate::session::Origin;
 use task::{Finished, Place};
 
+/// The other end of a client's connection.
+pub(crate) trait Whence {
+    /// How it came in, and from where.
+    fn origin(&self) -> Origin;
+}
+
 /// One client of the hub. Dropping it is the loss of its link: the grace of its presence and the linger of
 /// its session begin.
-pub(crate) struct Client {
+///
+/// Very many of these wait at once: what one seldom has is in a box, and there only while it has it.
+pub(crate) struct Client<W: Whence> {
     node: Arc<Node>,
     outbox: Arc<Outbox>,
-    number: u64,
     peer: Peer,
     /// Only while there is any.
     work: Option<Box<Work>>,
     /// Only while the peer has a deadline.
     sleep: Option<Pin<Box<Sleep>>>,
-    stage: Stage,
-    origin: Origin,
+    /// The disconnect push is out, the close is next.
+    closing: Option<Box<Ending>>,
+    /// Dropped when all else is over.
+    whence: W,
 }
 
 /// What a client has to be done for it. Tasks are done one after the other, and catching up goes before them.
@@ -64,14 +73,6 @@ struct Work {
 
 /// A task, or a step of catching up, which answers nothing.
 type Running = Pin<Box<dyn Future<Output = Option<Finished>> + Send>>;
-
-#[derive(Debug)]
-enum Stage {
-    Open,
-    /// The disconnect push is out, the close is next.
-    Closing(Box<Ending>),
-    Over,
-}
 
 /// What a door does next.
 #[derive(Debug, Clone)]
@@ -90,25 +91,28 @@ pub(crate) enum Out {
     Cut,
 }
 
-impl Client {
+impl<W: Whence> Client<W> {
     /// A client at a door, with the credential of its handshake if it had one.
-    pub(crate) fn open(node: &Arc<Node>, origin: Origin, credential: Option<Credential>) -> Client {
-        let (number, outbox) = node.add_connection();
+    pub(crate) fn open(node: &Arc<Node>, whence: W, credential: Option<Credential>) -> Client<W> {
         let mut client = Client {
             node: node.clone(),
-            outbox,
-            number,
+            outbox: node.add_connection(),
             peer: Peer::new(node.rules.clone(), node.clock.now()),
             work: None,
             sleep: None,
-            stage: Stage::Open,
-            origin,
+            closing: None,
+            whence,
         };
         if let Some(credential) = credential {
             client.peer.authenticate(credential);
             client.drain_peer();
         }
         client
+    }
+
+    /// How it came in, and from where.
+    pub(crate) fn origin(&self) -> Origin {
+        self.whence.origin()
     }
 
     /// Tells the client that it is ended, and ends it. The first ending counts.
@@ -126,7 +130,7 @@ impl Client {
     /// Whether another message may be read now. While it is `false`, reading must stop: the client has sent
     /// more than it has read.
     pub(crate) fn wants_input(&self) -> bool {
-        matches!(self.stage, Stage::Open) && self.peer.wants_input() && !self.outbox.is_full()
+        self.peer.wants_input() && !self.outbox.is_full()
     }
 
     /// Leaves at once.
@@ -138,10 +142,8 @@ impl Client {
     /// message at the least. All progress is kept in `self`.
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>, room: usize) -> Poll<Out> {
         loop {
-            match std::mem::replace(&mut self.stage, Stage::Over) {
-                Stage::Open => self.stage = Stage::Open,
-                Stage::Closing(ending) => return Poll::Ready(Out::Close(*ending)),
-                Stage::Over => return Poll::Pending,
+            if let Some(ending) = self.closing.take() {
+                return Poll::Ready(Out::Close(*ending));
             }
             self.poll_tasks(context);
             self.poll_timer(context);
@@ -155,7 +157,7 @@ impl Client {
                 Poll::Ready(Item::End(ending)) => {
                     let last = Encoded::from(&Push::Disconnect(ending.disconnect.clone()));
                     self.detach(Some(&ending));
-                    self.stage = Stage::Closing(Box::new(ending));
+                    self.closing = Some(Box::new(ending));
                     return Poll::Ready(Out::Messages { batch: Batch::from_iter([last]), last: false });
                 }
                 Poll::Ready(Item::Cut) => return Poll::Ready(Out::Cut),
@@ -208,7 +210,7 @@ impl Client {
         let place = Place {
             node: self.node.clone(),
             outbox: self.outbox.clone(),
-            origin: self.origin,
+            origin: self.origin(),
             link: self.peer.link(),
             grant: self.peer.grant().cloned(),
             allowance: self.peer.allowance().clone(),
@@ -280,19 +282,16 @@ impl Work {
     }
 }
 
-impl Drop for Client {
+impl<W: Whence> Drop for Client<W> {
     fn drop(&mut self) {
         self.detach(None);
-        self.node.remove_connection(self.number);
+        self.node.remove_connection(&self.outbox);
     }
 }
 
-impl std::fmt::Debug for Client {
+impl<W: Whence> std::fmt::Debug for Client<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client")
-            .field("number", &self.number)
-            .field("peer", &self.peer)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 

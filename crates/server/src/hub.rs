@@ -122,6 +122,11 @@ impl Hub {
         let channel = &self.topics.name(channel).unwrap_or_else(|| channel.clone());
         self.note(link, channel)?;
         let work = |topic: &mut Topic| {
+            // Of channels with one subscriber there may be as many as there are clients; left to itself, the map would make
+            // room for four.
+            if topic.subscriptions.is_empty() {
+                topic.subscriptions.reserve_exact(1);
+            }
             topic.keeps_newest |= subscriber.slow_reader == SlowReader::NewestOnly;
             topic.subscriptions.insert(link, Subscription::new(subscriber));
             interest()

@@ -2,8 +2,9 @@
 
 mod api;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,8 +49,7 @@ pub(crate) struct Node {
     pub(crate) sessions: Sessions,
     tickets: Arc<dyn TicketStore>,
     /// Every connection's outbox, with or without a session yet.
-    links: Mutex<HashMap<u64, Arc<Outbox>>>,
-    next_link: AtomicU64,
+    links: Mutex<HashSet<OutboxOf>>,
     outboxes: Arc<Outboxes>,
     counts: Counts,
 }
@@ -127,7 +127,6 @@ impl Node {
             hub,
             tickets,
             links: Mutex::default(),
-            next_link: AtomicU64::new(0),
             outboxes,
             counts: Counts::default(),
         })
@@ -156,17 +155,17 @@ impl Node {
     /// Tells every client, before all else that waits for it, to leave in its own time.
     pub(crate) fn go_away(&self, go_away: GoAway) {
         let push = Encoded::from(&Push::GoAway(go_away));
-        lock(&self.links).values().for_each(|outbox| outbox.control(push.clone()));
+        lock(&self.links).iter().for_each(|link| link.0.control(push.clone()));
     }
 
     /// Ends every connection.
     pub(crate) fn end_all(&self, ending: &Ending) {
-        lock(&self.links).values().for_each(|outbox| outbox.end(ending.clone()));
+        lock(&self.links).iter().for_each(|link| link.0.end(ending.clone()));
     }
 
     /// Ends every connection without another word.
     pub(crate) fn cut_all(&self) {
-        lock(&self.links).values().for_each(|outbox| outbox.cut());
+        lock(&self.links).iter().for_each(|link| link.0.cut());
     }
 
     /// How many connections there are, with or without a session.
@@ -204,17 +203,16 @@ impl Node {
         &self.counts
     }
 
-    /// A connection is there: its number, and its outbox.
-    pub(crate) fn add_connection(&self) -> (u64, Arc<Outbox>) {
+    /// A connection is there: its outbox.
+    pub(crate) fn add_connection(&self) -> Arc<Outbox> {
         let outbox = Arc::new(Outbox::new(self.outboxes.clone()));
-        let number = self.next_link.fetch_add(1, Ordering::Relaxed);
-        lock(&self.links).insert(number, outbox.clone());
-        (number, outbox)
+        lock(&self.links).insert(OutboxOf(outbox.clone()));
+        outbox
     }
 
-    /// A connection is gone.
-    pub(crate) fn remove_connection(&self, number: u64) {
-        lock(&self.links).remove(&number);
+    /// The connection of this outbox is gone.
+    pub(crate) fn remove_connection(&self, outbox: &Arc<Outbox>) {
+        lock(&self.links).remove(&OutboxOf(outbox.clone()));
     }
 
     /// A link is lost: its subscriptions end now, its presence after `grace`.
@@ -253,6 +251,23 @@ impl Node {
         let grant = record.redeem(now, address).map_err(|why| refused(why, Some(&id)))?;
         self.counts.tickets_redeemed.fetch_add(1, Ordering::Relaxed);
         Ok(grant)
+    }
+}
+
+/// A connection, known by where its outbox lies.
+struct OutboxOf(Arc<Outbox>);
+
+impl PartialEq for OutboxOf {
+    fn eq(&self, other: &OutboxOf) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for OutboxOf {}
+
+impl Hash for OutboxOf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
     }
 }
 

@@ -60,6 +60,10 @@ impl Presence {
     /// A session of `user` is here. Answers whether the user has thereby joined: not when another session of
     /// theirs was here already, and not when this one only comes back.
     pub(crate) fn enter(&mut self, link: LinkId, user: &UserId, info: Option<&Json>) -> bool {
+        // As for the subscriptions of a channel: there are very many in which one user is alone.
+        if self.members.is_empty() {
+            self.members.reserve_exact(1);
+        }
         let here = self.members.entry(user.clone());
         let joined = matches!(here, indexmap::map::Entry::Vacant(_));
         let here = here.or_insert_with(|| Here { info: None, sessions: Few::default() });

@@ -23,7 +23,7 @@ use trunkline_net::{CloseCode, Error, Message, Role, Setup, WebSocket};
 
 use crate::App;
 use crate::connection::Remote;
-use crate::driver::{Client, Out};
+use crate::driver::{Client, Out, Whence};
 use crate::metrics::{Open, Via};
 use crate::outbox::{Batch, Ending};
 use crate::session::{Door, Origin};
@@ -54,11 +54,19 @@ pub(super) fn start(app: &Arc<App>, remote: &Arc<Remote>, upgraded: Upgraded) {
 /// One WebSocket and one client.
 struct Carrier<S> {
     app: Arc<App>,
-    client: Client,
     socket: WebSocket<S>,
     _open: Open,
-    /// Counts the connection, so it goes last.
-    remote: Arc<Remote>,
+    /// With the remote, which counts the connection until all else is over.
+    client: Client<ByWebSocket>,
+}
+
+/// A remote that came in by this door.
+struct ByWebSocket(Arc<Remote>);
+
+impl Whence for ByWebSocket {
+    fn origin(&self) -> Origin {
+        Origin { door: Door::WebSocket, address: self.0.address }
+    }
 }
 
 /// Why nothing is carried any more.
@@ -82,8 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
         let Upgraded { stream, leftover, via, deflate, credential } = upgraded;
         let open = app.metrics.websocket(via, deflate.is_some());
         let setup = Setup { deflate, ..Setup::from(app.socket_limits.clone()) };
-        let origin = Origin { door: Door::WebSocket, address: remote.address };
-        let mut client = Client::open(&app.node, origin, credential);
+        let mut client = Client::open(&app.node, ByWebSocket(remote.clone()), credential);
         // It may have come in after everybody was told.
         if app.stop.is_stopping() {
             client.end(Ending::stopping());
@@ -93,10 +100,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
         }
         Carrier {
             app: app.clone(),
-            client,
             socket: WebSocket::from_upgraded(stream, leftover, Role::Server, setup),
             _open: open,
-            remote: remote.clone(),
+            client,
         }
     }
 }
@@ -201,8 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
             () = app.stop.cut() => false,
         };
         if !over {
-            let address = self.remote.address;
-            tracing::debug!(?address, "cut a client that did not leave in time");
+            tracing::debug!(address = ?self.client.origin().address, "cut a client that did not leave in time");
             return;
         }
         if let Some(round_trip) = self.socket.rtt() {
@@ -231,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
 
 /// The hub has ended a client that has not been reading: what it still has to say is bounded in time, not by the
 /// client's patience.
-async fn last_words<S>(socket: &mut WebSocket<S>, client: &mut Client)
+async fn last_words<S>(socket: &mut WebSocket<S>, client: &mut Client<ByWebSocket>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

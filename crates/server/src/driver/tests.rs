@@ -29,7 +29,7 @@ struct World {
 
 /// A client, as its user sees it.
 struct User {
-    client: Client,
+    client: Client<Origin>,
     next_id: u64,
 }
 
@@ -40,7 +40,13 @@ enum Next {
     Close(Ending),
 }
 
-impl Client {
+impl Whence for Origin {
+    fn origin(&self) -> Origin {
+        *self
+    }
+}
+
+impl Client<Origin> {
     async fn next(&mut self) -> Next {
         match poll_fn(|context| self.poll_next(context, 0)).await {
             Out::Messages { batch, .. } => match &batch[..] {

@@ -172,7 +172,7 @@ async fn a_refresh_of_a_session_that_was_taken_over_is_a_conflict() {
     let place = Place {
         node: world.node.clone(),
         outbox: old.client.outbox.clone(),
-        origin: old.client.origin,
+        origin: old.client.origin(),
         link: old.client.peer.link(),
         grant: old.client.peer.grant().cloned(),
         allowance: Arc::new(Allowance::new(world.node.clock.now().instant)),

@@ -125,9 +125,9 @@ async fn a_displaced_link_that_ends_before_the_new_one_subscribes_is_no_leave() 
     old.ask("subscribe", json!({"channel": "room:1"})).await;
     assert_eq!(watcher.hear().await["join"]["user"], "ann");
     // The session has its new link, and nothing else has happened yet when the old link's task runs.
-    let (_, outbox) = world.node.add_connection();
+    let outbox = world.node.add_connection();
     let (now, token) = (world.node.clock.now(), session.expose());
-    let resumed = world.node.sessions.resume(now, token, old.client.origin, outbox).expect("back");
+    let resumed = world.node.sessions.resume(now, token, old.client.origin(), outbox).expect("back");
     assert_eq!(old.hear_end().await.1, 4409);
     world.pass(Duration::from_secs(2)).await;
     let channel = ChannelName::new("room:1").expect("a channel name");
@@ -323,7 +323,7 @@ async fn an_ending_is_noticed_while_the_connection_has_no_room() {
         users.push(user);
     }
     let [expiring, kicked, left_alone] = &mut users[..] else { panic!("three") };
-    let within = |client| tokio::time::timeout(Duration::from_secs(30), Client::ended(client));
+    let within = |client| tokio::time::timeout(Duration::from_secs(30), Client::<Origin>::ended(client));
     assert!(within(&mut expiring.client).await.is_ok(), "its timer runs all the same");
     let session = kicked.client.peer.last_link().map(|link| link.session);
     assert_eq!(world.node.disconnect(session, None, &Ending::stopping()), 1);
