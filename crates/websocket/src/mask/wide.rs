@@ -50,11 +50,14 @@ fn avx2(data: &mut [u8], key: u64) -> u64 {
     xor(data, key)
 }
 
+/// One way of doing it.
+#[cfg(test)]
+pub(super) type Way = fn(&mut [u8], u64) -> u64;
+
 /// Every way that this processor can go, by name.
 #[cfg(test)]
-pub(super) fn ways() -> Vec<(&'static str, fn(&mut [u8], u64) -> u64)> {
-    #[allow(unused_mut)]
-    let mut ways: Vec<(_, fn(&mut [u8], u64) -> u64)> = vec![("chosen", apply)];
+pub(super) fn ways() -> Vec<(&'static str, Way)> {
+    let mut ways: Vec<(&str, Way)> = vec![("chosen", apply)];
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx2") {
@@ -66,5 +69,7 @@ pub(super) fn ways() -> Vec<(&'static str, fn(&mut [u8], u64) -> u64)> {
             ways.push(("avx512", |data, key| unsafe { avx512(data, key) }));
         }
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    ways.push(("long", long));
     ways
 }
