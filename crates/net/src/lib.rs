@@ -44,8 +44,8 @@
 //! # }
 //! ```
 //!
-//! The protocol itself is `trunkline-websocket`, which knows no sockets; here bytes move. Nothing is spawned, but for a task
-//! that a client's HTTP/2 connection needs: a [`WebSocket`] works while one of its methods is awaited. Every bound is in
+//! The protocol itself is `trunkline-websocket`, which knows no sockets; here bytes move. Nothing is spawned but a task
+//! that a client's HTTP/2 connection needs, and one for each runtime that keeps the deadlines of all its connections: a [`WebSocket`] works while one of its methods is awaited. Every bound is in
 //! [`Limits`].
 //!
 //! # Features

@@ -1,4 +1,4 @@
-//! One WebSocket connection over any stream. It spawns nothing: whoever calls it, drives it.
+//! One WebSocket connection over any stream. It has no task of its own: whoever calls it, drives it.
 
 mod drive;
 mod frames;
