@@ -3,7 +3,7 @@
 MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit autobahn autobahn-full strict interop proxy acme browser idle fuzz sanitize bench-deflate
+.PHONY: help run test lint unit autobahn autobahn-full strict interop proxy acme browser idle fuzz sanitize bench bench-full bench-check bench-deflate
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,15 @@ fuzz: ## every fuzz target for MINUTES=10 each
 
 sanitize: ## AddressSanitizer and valgrind
 	@compliance/sanitize
+
+bench: ## other libraries, the bare system calls and ours side by side: a short matrix, some minutes
+	@bench/run
+
+bench-full: ## all of it: every cell and server, about an hour
+	@bench/run --full
+
+bench-check: ## that the benchmarks measure what they say
+	@compliance/suite bench
 
 bench-deflate: ## backends of permessage-deflate, and its memory
 	@cargo run --release --manifest-path bench/deflate/Cargo.toml

@@ -5,11 +5,11 @@ use std::cell::Cell;
 
 use trunkline_websocket::OutputBuffer;
 
-/// One read's worth: what a loopback or a fast path delivers at once, and small enough for the second-level cache.
-const SIZE: usize = 64 << 10;
+/// One read's worth: what a loopback or a fast path delivers at once. Most reads bring little, and touch little of it.
+const SIZE: usize = 256 << 10;
 
 /// One write's worth: the answers to one read, with their headers, and a bit more.
-const OUTPUT: usize = SIZE + (16 << 10);
+const OUTPUT: usize = SIZE + (32 << 10);
 
 thread_local! {
     static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };

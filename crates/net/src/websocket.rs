@@ -5,6 +5,7 @@ mod frames;
 mod handle;
 mod held;
 mod pieces;
+mod reading;
 mod split;
 mod stream_sink;
 mod waits;

@@ -178,6 +178,30 @@ impl Assembler {
         self.kept.len()
     }
 
+    /// Where the next bytes of payload may be read to, and how many: never past the frame, nor what the message can reach.
+    pub(crate) fn read_into(&mut self, frame: u64) -> (&mut Vec<u8>, usize) {
+        let frame = usize::try_from(frame).unwrap_or(usize::MAX);
+        if self.kept.len() == self.kept.capacity() {
+            self.grow(self.kept.len() + 1);
+        }
+        let room = frame.min(self.kept.capacity() - self.kept.len());
+        (&mut self.kept, room)
+    }
+
+    /// Unmasks and judges the last `count` bytes that are kept, which were read to where they stay.
+    pub(crate) fn judge_read(
+        &mut self,
+        count: usize,
+        unmask: impl FnOnce(&mut [u8]),
+    ) -> Result<(), Violation> {
+        let mut kept = std::mem::take(&mut self.kept);
+        let from = kept.len().saturating_sub(count);
+        unmask(&mut kept[from..]);
+        let result = self.judge(&kept[from..]);
+        self.kept = kept;
+        result
+    }
+
     /// Grows by doubling, so that many fragments cost linear time, but never past what the message can reach.
     fn grow(&mut self, need: usize) {
         let most = usize::try_from(self.most).unwrap_or(usize::MAX);

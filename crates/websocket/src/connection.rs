@@ -41,6 +41,7 @@ use crate::output::{Output, OutputBuffer};
 use crate::setup::Setup;
 
 mod compression;
+mod direct;
 mod end;
 mod pieces;
 mod receive;

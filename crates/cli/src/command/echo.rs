@@ -32,9 +32,6 @@ const FRAGMENTS: u32 = 65_536;
 /// `net.core.somaxconn`, 4,096 since 5.4.
 const BACKLOG: u32 = 4096;
 
-/// After a failed accept. Out of descriptors, the next one would fail as well; others find room by then.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// After a signal, for all connections to say goodbye. Beyond the connections' own close timeout, which is shorter.
 const STOP_TIMEOUT: Duration = Duration::from_secs(12);
 
@@ -45,15 +42,11 @@ pub(crate) async fn run(args: Echo) -> Outcome {
         .map_err(|error| Failure::unclean(format_args!("cannot listen on {}: {error}", args.listen)))?;
     let address = listener.local_addr().map_err(Failure::unclean)?;
     let acceptor = acceptor(&args);
-    let mut cores = Cores::start(move |stream, stop| open(stream, acceptor.clone(), stop))
+    let cores = Cores::start(listener, &move |stream, stop| open(stream, acceptor.clone(), stop))
         .map_err(|error| Failure::unclean(format_args!("cannot start threads: {error}")))?;
     output::line(format!("listening on ws://{address}")).map_err(Failure::unclean)?;
 
-    tokio::select! {
-        () = accept_all(&listener, &mut cores) => {}
-        () = signals.next() => {}
-    }
-    drop(listener);
+    signals.next().await;
     // A second signal, or connections that do not end: the process ends, and they with it.
     tokio::select! {
         () = cores.stop() => Ok(Exit::Clean),
@@ -68,26 +61,6 @@ fn acceptor(args: &Echo) -> Acceptor {
     let acceptor = Acceptor::new(limits, policy);
     // As the client offers it, context takeover and all: this is what other implementations are tried against.
     if args.no_deflate { acceptor } else { acceptor.deflate(DeflateConfig::default()) }
-}
-
-/// Accepts for ever: a failure of one connection, or of the moment, is not the end.
-async fn accept_all(listener: &TcpListener, cores: &mut Cores) {
-    let mut failing = false;
-    loop {
-        let accepted = match listener.accept().await {
-            Ok((stream, _)) => cores.give(stream).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = accepted {
-            // Once is enough: it may fail for minutes.
-            if !std::mem::replace(&mut failing, true) {
-                tracing::warn!(%error, "cannot accept a connection, trying again");
-            }
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-        } else {
-            failing = false;
-        }
-    }
 }
 
 async fn open(stream: TcpStream, acceptor: Acceptor, stop: Arc<Stop>) {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop;
 use trunkline_websocket::{AfterWrite, Closed, Connection, Event, Message, Piece, Why};
 
@@ -18,7 +18,7 @@ use crate::scratch;
 
 /// Bytes that one connection may read before the task lets others run: a remote that never stops must not keep the thread.
 /// A fast path delivers them in a tenth of a millisecond; what the application does with them is its own affair.
-const TURN: usize = 256 << 10;
+const TURN: usize = 512 << 10;
 
 /// What a turn of the loop costs of that at the least, whatever it reads.
 const TURN_AT_LEAST: usize = TURN / 64;
@@ -30,12 +30,6 @@ const UNWRITTEN: u8 = 32;
 /// After a write has failed, how long the stream has to say what it still holds: the runtime may not have learnt yet that
 /// there is something to read. A socket needs no more than its next turn.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// Inflated bytes that cost one unit of a task's budget, which has 128: a mebibyte a turn, which takes about a millisecond.
-const INFLATED_PER_UNIT: u64 = 8 << 10;
-
-/// No more than the whole budget of a task is taken at once.
-const UNITS: u64 = 128;
 
 /// Slices given to one vectored write. The kernel takes 1,024; past a few dozen there is nothing to gain.
 const SLICES: usize = 32;
@@ -76,7 +70,7 @@ struct Keep;
 
 /// What a step has done.
 #[derive(PartialEq, Eq)]
-enum Did {
+pub(super) enum Did {
     Something,
     Nothing,
 }
@@ -246,18 +240,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
-    /// Looks at what was read before and not yet used.
-    fn look_step<T: Taker>(&mut self, turn: &mut Turn<'_, '_, T>) -> Did {
-        let nothing = !self.held.has_input() && !self.connection.has_more();
-        if nothing || !turn.taker.wants_more(&self.connection, &self.held) {
-            return Did::Nothing;
-        }
-        let (mut input, at) = self.held.take_input();
-        let used = self.take_events(turn, &mut input[at..]);
-        self.held.put_input(input, at + used);
-        Did::Something
-    }
-
     /// Closes the stream when the connection says so.
     fn close_step(&mut self, cx: &mut Context<'_>) -> Did {
         if let Some(Event::Closed(closed)) = self.connection.poll_event() {
@@ -286,46 +268,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             self.wakers.wake(Side::Send);
         }
         Did::Something
-    }
-
-    /// Reads once, unless a message waits to be taken. How many bytes that brought; `None` where nothing happened.
-    fn read_step<T: Taker>(&mut self, turn: &mut Turn<'_, '_, T>) -> Option<usize> {
-        let blocked = !turn.taker.wants_more(&self.connection, &self.held) && turn.until != Until::Ended;
-        if blocked || self.held.has_input() {
-            return None;
-        }
-        let owing = self.failed.is_none() && (self.connection.buffered() > 0 || self.unflushed);
-        if self.read_over && owing {
-            return None;
-        }
-        scratch::with(|scratch| {
-            let stream = self.stream.as_mut()?;
-            let mut buffer = ReadBuf::new(scratch);
-            match Pin::new(stream).poll_read(turn.cx, &mut buffer).map(an_end_is_no_error) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    let filled = buffer.filled_mut();
-                    let used = self.take_events(turn, filled);
-                    self.held.keep_input(&filled[used..]);
-                    Some(filled.len())
-                }
-                // It has said goodbye and only its own direction is over: what we owe it can still arrive.
-                Poll::Ready(Ok(())) if owing && self.ended.is_some() => {
-                    self.read_over = true;
-                    Some(0)
-                }
-                Poll::Ready(result) => {
-                    self.failed = self.failed.take().or(result.err());
-                    self.connection.receive_end(turn.now());
-                    Some(0)
-                }
-                // The end is told already and nothing can be written: this stream is over.
-                Poll::Pending if self.failed.is_some() && self.ended.is_some() => {
-                    self.connection.receive_end(turn.now());
-                    Some(0)
-                }
-                Poll::Pending => None,
-            }
-        })
     }
 
     /// Keeps the timer at the connection's deadline.
@@ -373,41 +315,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Did::Nothing
     }
 
-    /// Gives the connection its input, up to the first message that nobody wants yet, and says how much that was.
-    fn take_events<T: Taker>(&mut self, turn: &mut Turn<'_, '_, T>, input: &mut [u8]) -> usize {
-        let before = self.connection.inflated_bytes();
-        let mut events = self.connection.receive(turn.now(), input);
-        let mut ended = None;
-        while let Some(event) = events.next() {
-            match event {
-                Event::Ping(_) | Event::Pong(_) => continue,
-                Event::Closed(closed) => {
-                    ended = Some(closed);
-                    continue;
-                }
-                // One at a time, so that a bomb that nobody reads does not keep the thread.
-                Event::Piece(Piece { last, .. }) if self.skipping => {
-                    self.skipping = !last;
-                    break;
-                }
-                event => turn.taker.take(event, events.connection(), &mut self.held),
-            }
-            let inflated = events.connection().inflated_bytes() - before;
-            if inflated >= INFLATED_PER_UNIT * UNITS
-                || !turn.taker.wants_more(events.connection(), &self.held)
-            {
-                break;
-            }
-        }
-        let used = events.consumed();
-        if let Some(closed) = ended {
-            self.end(closed);
-        }
-        charge(turn.cx, self.connection.inflated_bytes() - before);
-        used
-    }
-
-    fn end(&mut self, closed: Closed) {
+    pub(super) fn end(&mut self, closed: Closed) {
         frames::ended(&closed);
         let error = Error::from_end(&closed, self.failed.take());
         self.ended = Some(Box::new(Ending { closed, error }));
@@ -415,10 +323,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 }
 
 /// What all steps of one poll share.
-struct Turn<'a, 'w, T> {
-    cx: &'a mut Context<'w>,
-    until: Until,
-    taker: &'a mut T,
+pub(super) struct Turn<'a, 'w, T> {
+    pub(super) cx: &'a mut Context<'w>,
+    pub(super) until: Until,
+    pub(super) taker: &'a mut T,
     /// The clock is looked at once, and only if something needs it.
     now: Option<Instant>,
     /// The timer may know another task than this one.
@@ -426,23 +334,7 @@ struct Turn<'a, 'w, T> {
 }
 
 impl<T> Turn<'_, '_, T> {
-    fn now(&mut self) -> Instant {
+    pub(super) fn now(&mut self) -> Instant {
         *self.now.get_or_insert_with(now)
     }
-}
-
-/// Takes what was inflated out of the task's budget. A read of the stream costs a unit, whatever it brings; compressed, it
-/// can bring a thousand times as much, and the thread's other tasks would wait for all of it.
-fn charge(cx: &mut Context<'_>, inflated: u64) {
-    for _ in 0..(inflated / INFLATED_PER_UNIT).min(UNITS) {
-        if let Poll::Ready(unit) = coop::poll_proceed(cx) {
-            unit.made_progress();
-        }
-    }
-}
-
-/// A stream inside TLS that is cut ends with an error of this kind. A connection may end at any byte, and whether it ended
-/// well is told by its Close frame: for it this is an end like any other.
-fn an_end_is_no_error(read: std::io::Result<()>) -> std::io::Result<()> {
-    read.or_else(|error| if error.kind() == std::io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) })
 }

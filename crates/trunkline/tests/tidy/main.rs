@@ -33,6 +33,12 @@ fn the_servers_machines_contain_no_async() {
 }
 
 #[test]
+fn unsafe_stands_in_the_modules_that_are_known_for_it_and_nowhere_else() {
+    let violations = rules::unsafe_elsewhere(&Tree::of_the_project());
+    assert_none("measured speed, a module of its own, a safe twin", violations);
+}
+
+#[test]
 fn dependencies_between_crates_run_down_the_floors() {
     assert_none("a crate uses only what stands below it", crates::floors(&Tree::of_the_project()));
 }

@@ -65,6 +65,27 @@ fn is_machine_of_the_server(file: &File) -> bool {
     MACHINES_OF_THE_SERVER.contains(&module) && !file.is_test()
 }
 
+/// Where measured speed needed `unsafe`; each has its argument and a safe twin that it is tested against.
+const UNSAFE: &[&str] = &["crates/websocket/src/mask/wide.rs", "crates/websocket/src/text.rs"];
+
+pub(crate) fn unsafe_elsewhere(tree: &Tree) -> Vec<Violation> {
+    let elsewhere = tree.rust().filter(|file| !UNSAFE.contains(&file.path.as_str()));
+    let found = elsewhere.flat_map(|file| {
+        let code = code_only(&file.text);
+        let words = [
+            concat!("unsafe", " {"),
+            concat!("unsafe", " fn"),
+            concat!("unsafe", " impl"),
+            concat!("allow(unsafe", "_code)"),
+        ];
+        let lines = words.iter().flat_map(|word| lines_with(&code, word)).collect::<Vec<_>>();
+        lines
+            .into_iter()
+            .map(|line| file.violation(line, "unsafe belongs into a module of its own that this rule names"))
+    });
+    found.collect()
+}
+
 pub(crate) fn leftovers(tree: &Tree) -> Vec<Violation> {
     // Put together here, so that this file does not find itself.
     let notes = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use super::{Connection, Incoming, Reading};
-use crate::assembler::{Manner, Whole};
+use crate::assembler::Manner;
 use crate::deflate::{Inflated, Progress};
 use crate::error::Violation;
 use crate::event::{Event, Kind, Piece};
@@ -232,16 +232,7 @@ impl<'b> Events<'_, 'b> {
     }
 
     fn whole(&mut self) -> Result<Step<'b>, Violation> {
-        Ok(Step::Event(match self.connection.incoming().assembler.finish()? {
-            Whole::Text(text) => {
-                self.connection.count_received(text.len());
-                Event::Text(Cow::Owned(text))
-            }
-            Whole::Binary(data) => {
-                self.connection.count_received(data.len());
-                Event::Binary(Cow::Owned(data))
-            }
-        }))
+        Ok(Step::Event(self.connection.whole()?))
     }
 
     fn whole_in_input(&mut self, payload: &'b [u8]) -> Result<Step<'b>, Violation> {
@@ -317,7 +308,7 @@ impl<'b> Events<'_, 'b> {
 }
 
 /// Unmasks what begins `done` bytes into the payload, or masks it again.
-fn unmask(piece: &mut [u8], header: &Header, done: u64) {
+pub(super) fn unmask(piece: &mut [u8], header: &Header, done: u64) {
     if let Some(key) = header.mask {
         // The offset matters only modulo 4.
         mask::apply(piece, key, (done % 4) as usize);
@@ -325,12 +316,12 @@ fn unmask(piece: &mut [u8], header: &Header, done: u64) {
 }
 
 impl Connection {
-    fn incoming(&mut self) -> &mut Incoming {
+    pub(super) fn incoming(&mut self) -> &mut Incoming {
         self.incoming.get_or_insert_default()
     }
 
     /// Forgets what need not be remembered between messages.
-    fn rest(&mut self) {
+    pub(super) fn rest(&mut self) {
         self.incoming.take_if(|incoming| incoming.is_at_rest());
     }
 

@@ -16,6 +16,7 @@ use crate::prepared::Prepared;
 mod closing;
 mod data;
 mod deflate;
+mod direct;
 mod every_byte;
 mod every_header;
 mod extremes;

@@ -1,0 +1,107 @@
+"""The tables: results.json has everything, results.md what is read."""
+
+import json
+import statistics
+
+FLOOR = "floor"
+
+
+def write(results, folder):
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "results.md").write_text(markdown(results))
+
+
+def markdown(results):
+    facts = results["machine"]
+    lines = [
+        "# Benchmarks",
+        "",
+        "%(cpu)s, %(cores)d cores, Linux %(kernel)s, %(rustc)s, commit %(commit)s, %(date)s, load average %(load_average).1f." % facts,
+        "Server and load on a core each; medians of %d interleaved rounds of %g s." % (results["repeats"], results["seconds"]),
+        "",
+    ]
+    by_message = [cell for cell in results["cells"] if cell["figure"] == "cpu_ns_per_message"]
+    others = [cell for cell in results["cells"] if cell not in by_message]
+    if by_message:
+        lines += ["## ns of server CPU for each echo, and its ratio to the floor's of the same round", ""]
+        lines += table(results, by_message, figure_and_ratio)
+        lines += ["## Latency of an echo, p50 / p99 in microseconds, with the generator as fast as it can", ""]
+        lines += table(results, by_message, latency)
+        lines += ["## Echoes a second, in thousands; how busy server and generator were", ""]
+        lines += table(results, by_message, throughput)
+    if others:
+        lines += ["## Idle connections, handshakes, fan-out", ""]
+        lines += table(results, others, figure_and_ratio)
+    lines += failures(results)
+    lines += ["## Versions", ""]
+    lines += ["- %s: %s %s" % (server["name"], server["heading"], server["version"]) for server in results["servers"]]
+    return "\n".join(lines) + "\n"
+
+
+def table(results, cells, value):
+    head = ["server"] + [cell["heading"] for cell in cells]
+    rows = [[server["name"]] + [value(cell, server["name"]) for cell in cells] for server in results["servers"]]
+    rows = [row for row in rows if any(row[1:])]
+    return [line(head), line(["---"] * len(head))] + [line(row) for row in rows] + [""]
+
+
+def line(columns):
+    return "| %s |" % " | ".join(columns)
+
+
+def figure_and_ratio(cell, name):
+    figures = values(cell, name, cell["figure"])
+    if not figures:
+        return ""
+    ratios = ratios_to_floor(cell, name)
+    words = figure(statistics.median(figures), cell["unit"])
+    return words + (" (%.2f)" % statistics.median(ratios) if ratios and name != FLOOR else "")
+
+
+def ratios_to_floor(cell, name):
+    """Round by round: both of a round were measured within the same minute."""
+    both = zip(cell["rounds"].get(name, []), cell["rounds"].get(FLOOR, []))
+    known = [(found.get(cell["figure"]), floor.get(cell["figure"])) for found, floor in both]
+    return [found / floor for found, floor in known if found and floor]
+
+
+def latency(cell, name):
+    p50, p99 = (values(cell, name, "latency_us", percentile) for percentile in ("p50", "p99"))
+    return "%s / %s" % (number(statistics.median(p50)), number(statistics.median(p99))) if p50 else ""
+
+
+def throughput(cell, name):
+    figures = [values(cell, name, key) for key in ("per_second", "server_busy", "generator_busy")]
+    if not figures[0]:
+        return ""
+    per_second, server, generator = map(statistics.median, figures)
+    return "%s, %.0f %% / %.0f %%" % (number(per_second / 1000), server * 100, generator * 100)
+
+
+def values(cell, name, *path):
+    found = []
+    for round_ in cell["rounds"].get(name, []):
+        for key in path:
+            round_ = round_.get(key, {}) if isinstance(round_, dict) else {}
+        if isinstance(round_, (int, float)):
+            found.append(round_)
+    return found
+
+
+def figure(value, unit):
+    return "%s us" % number(value / 1000) if unit == "us" else number(value)
+
+
+def number(value):
+    """Three digits that mean something."""
+    return format(round(value), ",") if value >= 100 else "%.3g" % value
+
+
+def failures(results):
+    found = []
+    for cell in results["cells"]:
+        for name, rounds in cell["rounds"].items():
+            errors = [round_["error"] for round_ in rounds if "error" in round_]
+            if errors:
+                found.append("- %s, %s: %d of %d rounds: %s" % (cell["heading"], name, len(errors), len(rounds), errors[0]))
+    return ["## Failures", ""] + found + [""] if found else []
