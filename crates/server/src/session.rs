@@ -120,7 +120,8 @@ pub(crate) struct Sessions {
 
 #[derive(Default)]
 struct Inner {
-    sessions: HashMap<SessionId, Session>,
+    /// Boxed, for a table is half empty on average, and so costs twice what lies in it.
+    sessions: HashMap<SessionId, Box<Session>>,
     by_user: HashMap<UserId, Few<SessionId, ()>>,
     /// The detached ones, by when they end.
     detached: BTreeSet<(Instant, SessionId)>,
@@ -178,7 +179,7 @@ impl Sessions {
         }
         let token = self.seal(now, link, &grant);
         let state = State::Attached(outbox);
-        let session = Session {
+        let session = Box::new(Session {
             grant: grant.clone(),
             allowance: allowance.clone(),
             serial: link.serial,
@@ -186,7 +187,7 @@ impl Sessions {
             origin,
             since: now.unix_ms,
             state,
-        };
+        });
         inner.sessions.insert(link.session, session);
         Ok(Opened { link, grant, token, allowance, displaced: None })
     }
@@ -294,7 +295,7 @@ impl Sessions {
         let matches = |id: &SessionId| inner.sessions.get(id).is_some_and(|found| found.is_of(user));
         let ended: Vec<SessionId> = candidates.into_iter().filter(matches).collect();
         for id in &ended {
-            if let Some(Session { state: State::Attached(outbox), .. }) = inner.sessions.get(id) {
+            if let Some(State::Attached(outbox)) = inner.sessions.get(id).map(|session| &session.state) {
                 outbox.end(ending.clone());
             }
             if !ending.disconnect.reconnect {
@@ -316,7 +317,8 @@ impl Sessions {
 
     fn with_current<R>(&self, link: LinkId, work: impl FnOnce(&mut Session) -> R) -> Option<R> {
         let mut inner = lock(&self.inner);
-        inner.sessions.get_mut(&link.session).filter(|session| session.serial == link.serial).map(work)
+        let session = inner.sessions.get_mut(&link.session)?;
+        (session.serial == link.serial).then(|| work(session))
     }
 }
 
