@@ -19,7 +19,7 @@ class Cell:
     full_only: bool = False
     # Whether the load takes --duration and --warm-up.
     timed: bool = True
-    # Rounds, where the repeats of the others would only cost time.
+    # Rounds, where those of the others would only cost time.
     repeats: int | None = None
     # Seconds it may take besides what it is told to.
     patience: int = 60
