@@ -33,16 +33,16 @@ def markdown(results):
         lines += ["## Echoes a second, in thousands; how busy server and generator were", ""]
         lines += table(results, by_message, throughput)
     if others:
-        lines += ["## Idle connections, handshakes, fan-out", ""]
-        lines += table(results, others, figure_and_ratio)
+        lines += ["## Memory of idle connections, CPU of handshakes and of deliveries (ratio to the floor)", ""]
+        lines += table(results, others, figure_and_ratio, "unit")
     lines += failures(results)
     lines += ["## Versions", ""]
     lines += ["- %s: %s %s" % (server["name"], server["heading"], server["version"]) for server in results["servers"]]
     return "\n".join(lines) + "\n"
 
 
-def table(results, cells, value):
-    head = ["server"] + [cell["heading"] for cell in cells]
+def table(results, cells, value, unit=None):
+    head = ["server"] + [cell["heading"] + (": " + cell[unit] if unit else "") for cell in cells]
     rows = [[server["name"]] + [value(cell, server["name"]) for cell in cells] for server in results["servers"]]
     rows = [row for row in rows if any(row[1:])]
     return [line(head), line(["---"] * len(head))] + [line(row) for row in rows] + [""]
@@ -56,7 +56,8 @@ def figure_and_ratio(cell, name):
     figures = values(cell, name, cell["figure"])
     if not figures:
         return ""
-    ratios = values(cell, name, "to_floor")
+    # Bytes are not a multiple of the floor's, which has next to none.
+    ratios = values(cell, name, "to_floor") if cell["unit"] != "bytes" else []
     return figure(statistics.median(figures), cell["unit"]) + (" (%.2f)" % statistics.median(ratios) if ratios else "")
 
 
@@ -89,7 +90,7 @@ def values(cell, name, *path):
 
 
 def figure(value, unit):
-    return "%s us" % number(value / 1000) if unit == "us" else number(value)
+    return number(value / 1000 if unit.startswith("us") else value)
 
 
 def number(value):
