@@ -50,10 +50,10 @@ fuzz: ## every fuzz target for MINUTES=10 each
 sanitize: ## AddressSanitizer and valgrind
 	@compliance/sanitize
 
-bench: ## other libraries, the bare system calls and ours side by side: a short matrix, some minutes
+bench: ## other libraries, the bare system calls and ours side by side: a short matrix, ten minutes
 	@bench/run
 
-bench-full: ## all of it: every cell and server, about an hour
+bench-full: ## all of it: every cell and server, an hour and a half
 	@bench/run --full
 
 bench-check: ## that the benchmarks measure what they say

@@ -19,7 +19,7 @@ class Cell:
     full_only: bool = False
     # Whether the load takes --duration and --warm-up.
     timed: bool = True
-    # Rounds, where the repeats of the others would only cost time.
+    # Rounds, where those of the others would only cost time.
     repeats: int | None = None
     # Seconds it may take besides what it is told to.
     patience: int = 60
@@ -39,7 +39,7 @@ def deflate(name, heading, context, in_flight, **more):
 def fanout(name, heading, subscribers, *more, **options):
     load = ("--subscribers", str(subscribers), *more)
     return Cell(name, heading, ("fanout", *load), needs="hub", floor_load=("sends", *load, "--size", str(PUSH)),
-                figure="cpu_ns_per_delivery", patience=180, **options)
+                figure="cpu_ns_per_delivery", unit="ns a delivery", patience=180, **options)
 
 
 # Bytes of the push in which the hub delivers 128 bytes of data: what the floor sends. The load reports it as payload_bytes.
@@ -62,10 +62,12 @@ ALL = [
     deflate("deflatex16", "deflate 1 KiB JSON, no context, 16 in flight", "no-context", 16, full_only=True),
     Cell("idle", "10,000 idle connections", ("idle", "--connections", "10000"), figure="bytes_per_connection", unit="bytes",
          timed=False, repeats=1, patience=180),
+    Cell("idle-deflate", "the same with compression agreed on", ("idle", "--connections", "10000", "--deflate", "context"),
+         needs="deflate", figure="bytes_per_connection", unit="bytes", timed=False, repeats=1, patience=180, full_only=True),
     fanout("fanout-1000", "one channel, 1,000 subscribers, 128 B", 1000, seconds=2),
     fanout("fanout-10000", "one channel, 10,000 subscribers, 128 B", 10000, seconds=5, full_only=True),
     fanout("fanout-paced", "1,000 subscribers, 20 publications a second", 1000, "--rate", "20", seconds=5, full_only=True),
     Cell("hub-idle", "10,000 idle peers with a subscription", ("idle", "--hub", "--connections", "10000"), needs="hub-idle",
          figure="bytes_per_connection", unit="bytes", timed=False, repeats=1, patience=300, full_only=True),
-    Cell("handshake", "opening and closing", ("handshake",), needs="handshake", figure="cpu_ns_per_handshake", unit="us"),
+    Cell("handshake", "opening and closing", ("handshake",), needs="handshake", figure="cpu_ns_per_handshake", unit="us each"),
 ]

@@ -15,6 +15,9 @@ from . import machine
 
 LOAD = str(TARGET / "trunkline-bench-load")
 DESCRIPTORS = 20_000
+FLOOR = "floor"
+# A machine that others share changes its pace every few seconds: a ratio is to what was measured within two.
+BETWEEN_FLOORS = 2
 
 
 class Run:
@@ -30,12 +33,27 @@ class Run:
             able = [server for server in self.servers if cell.needs in server.commands]
             print("\n%s (%s)" % (cell.heading, cell.name), flush=True)
             for number in range(cell.repeats or self.options.repeats):
-                # Nobody is always measured after the same one.
-                turn = number * 5 % max(1, len(able))
-                for server in able[turn:] + able[:turn]:
-                    self.measure(cell, server)
+                self.round(cell, able, number)
             for server in able:
                 print("  %-20s %s" % (server.name, self.in_words(cell, server)), flush=True)
+
+    def round(self, cell, able, number):
+        """Every server once; the floor before the first, after the last, and after every few in between."""
+        floor = next((server for server in able if server.name == FLOOR), None)
+        others = [server for server in able if server is not floor]
+        # Nobody is always measured after the same one.
+        turn = number * 5 % max(1, len(others))
+        others = others[turn:] + others[:turn]
+        before, group = floor and self.measure(cell, floor), []
+        for index, server in enumerate(others, 1):
+            group.append(self.measure(cell, server))
+            # What does not depend on the moment is measured once.
+            if cell.timed and floor and (index % BETWEEN_FLOORS == 0 or index == len(others)):
+                after = self.measure(cell, floor)
+                compare(group, cell.figure, before, after)
+                before, group = after, []
+        if floor:
+            compare(group, cell.figure, before, before)
 
     def measure(self, cell, server):
         try:
@@ -44,6 +62,7 @@ class Run:
             found = {"error": "%s: %s" % (type(error).__name__, error)}
         self.failed |= "error" in found
         self.rounds[cell.name].setdefault(server.name, []).append(found)
+        return found
 
     def in_words(self, cell, server):
         rounds = self.rounds[cell.name][server.name]
@@ -65,6 +84,14 @@ class Run:
                  "load": list(cell.load), "rounds": self.rounds[cell.name]} for cell in self.cells
             ],
         }
+
+
+def compare(group, figure, before, after):
+    """Notes with each of what was measured between two floors its ratio to them."""
+    floors = [floor[figure] for floor in (before, after) if figure in floor]
+    for found in group:
+        if figure in found and any(floors):
+            found["to_floor"] = found[figure] / statistics.mean(floors)
 
 
 def measure(cell, server, options):

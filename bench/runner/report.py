@@ -3,7 +3,6 @@
 import json
 import statistics
 
-FLOOR = "floor"
 
 
 def write(results, folder):
@@ -17,29 +16,33 @@ def markdown(results):
         "# Benchmarks",
         "",
         "%(cpu)s, %(cores)d cores, Linux %(kernel)s, %(rustc)s, commit %(commit)s, %(date)s, load average %(load_average).1f." % facts,
-        "Server and load on a core each; medians of %d interleaved rounds of %g s." % (results["repeats"], results["seconds"]),
+        "Server and load on a core each; medians of %d interleaved rounds of %g s, the spread of a ratio in results.json (`to_floor`)." % (results["repeats"], results["seconds"]),
         "",
     ]
     by_message = [cell for cell in results["cells"] if cell["figure"] == "cpu_ns_per_message"]
     others = [cell for cell in results["cells"] if cell not in by_message]
     if by_message:
-        lines += ["## ns of server CPU for each echo, and its ratio to the floor's of the same round", ""]
+        lines += ["## ns of server CPU for each echo, and its ratio to the floor's before and after it", ""]
         lines += table(results, by_message, figure_and_ratio)
+        compressed = [cell for cell in by_message if "--deflate" in cell["load"]]
+        if compressed:
+            lines += ["## Bytes that come back for a compressed KiB: who compresses less has less to do", ""]
+            lines += table(results, compressed, received)
         lines += ["## Latency of an echo, p50 / p99 in microseconds, with the generator as fast as it can", ""]
         lines += table(results, by_message, latency)
         lines += ["## Echoes a second, in thousands; how busy server and generator were", ""]
         lines += table(results, by_message, throughput)
     if others:
-        lines += ["## Idle connections, handshakes, fan-out", ""]
-        lines += table(results, others, figure_and_ratio)
+        lines += ["## Memory of idle connections, CPU of handshakes and of deliveries (ratio to the floor)", ""]
+        lines += table(results, others, figure_and_ratio, "unit")
     lines += failures(results)
     lines += ["## Versions", ""]
     lines += ["- %s: %s %s" % (server["name"], server["heading"], server["version"]) for server in results["servers"]]
     return "\n".join(lines) + "\n"
 
 
-def table(results, cells, value):
-    head = ["server"] + [cell["heading"] for cell in cells]
+def table(results, cells, value, unit=None):
+    head = ["server"] + [cell["heading"] + (": " + cell[unit] if unit else "") for cell in cells]
     rows = [[server["name"]] + [value(cell, server["name"]) for cell in cells] for server in results["servers"]]
     rows = [row for row in rows if any(row[1:])]
     return [line(head), line(["---"] * len(head))] + [line(row) for row in rows] + [""]
@@ -53,21 +56,19 @@ def figure_and_ratio(cell, name):
     figures = values(cell, name, cell["figure"])
     if not figures:
         return ""
-    ratios = ratios_to_floor(cell, name)
-    words = figure(statistics.median(figures), cell["unit"])
-    return words + (" (%.2f)" % statistics.median(ratios) if ratios and name != FLOOR else "")
-
-
-def ratios_to_floor(cell, name):
-    """Round by round: both of a round were measured within the same minute."""
-    both = zip(cell["rounds"].get(name, []), cell["rounds"].get(FLOOR, []))
-    known = [(found.get(cell["figure"]), floor.get(cell["figure"])) for found, floor in both]
-    return [found / floor for found, floor in known if found and floor]
+    # Bytes are not a multiple of the floor's, which has next to none.
+    ratios = values(cell, name, "to_floor") if cell["unit"] != "bytes" else []
+    return figure(statistics.median(figures), cell["unit"]) + (" (%.2f)" % statistics.median(ratios) if ratios else "")
 
 
 def latency(cell, name):
     p50, p99 = (values(cell, name, "latency_us", percentile) for percentile in ("p50", "p99"))
     return "%s / %s" % (number(statistics.median(p50)), number(statistics.median(p99))) if p50 else ""
+
+
+def received(cell, name):
+    found = values(cell, name, "wire", "received_per_message")
+    return number(statistics.median(found)) if found else ""
 
 
 def throughput(cell, name):
@@ -89,7 +90,7 @@ def values(cell, name, *path):
 
 
 def figure(value, unit):
-    return "%s us" % number(value / 1000) if unit == "us" else number(value)
+    return number(value / 1000 if unit.startswith("us") else value)
 
 
 def number(value):

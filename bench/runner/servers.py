@@ -54,7 +54,7 @@ def peers():
         rust("yawc", "tuned", "yawc-tuned", full_only=True, handshake=None, deflate=True),
         rust("sockudo", "", "sockudo", crate="sockudo-ws", deflate=True),
         rust("sockudo", "", "sockudo-mimalloc", folder=PEERS_MIMALLOC, full_only=True, crate="sockudo-ws", deflate=True),
-        rust("soketto", "", "soketto", deflate=True),
+        rust("soketto", "", "soketto"),
         rust("web-socket", "", "web-socket", handshake=None),
         javascript("node", "node.mjs", ["node"], "deflate", ("npm", "ws"), full_only=True),
         javascript("bun", "bun.mjs", [str(JS / "node_modules" / ".bin" / "bun")], "shared", ("npm", "bun")),

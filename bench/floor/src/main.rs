@@ -1,7 +1,9 @@
 //! What the system calls alone cost. Two servers of one thread around one epoll instance:
 //!
-//!     trunkline-bench-floor echo ADDRESS     WebSocket echo without any check, limit, timer or buffer of a connection's own
-//!     trunkline-bench-floor sends ADDRESS    whatever comes on the first connection goes to all others, one send each
+//! ```text
+//! trunkline-bench-floor echo ADDRESS     WebSocket echo without any check, limit, timer or buffer of a connection's own
+//! trunkline-bench-floor sends ADDRESS    whatever comes on the first connection goes to all others, one send each
+//! ```
 //!
 //! Nothing here is to be used for anything else: a client that breaks the protocol gets nonsense.
 

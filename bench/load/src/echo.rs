@@ -114,6 +114,9 @@ impl Run<'_> {
         let mut report = self.meter.report("message", "messages")?;
         report.insert("mode".into(), "echo".into());
         report.insert("errors".into(), 0.into());
+        // Who gets little where others get much is starved.
+        let shares = || self.links.iter().map(Link::echoed);
+        report.insert("of_one_connection".into(), json!({"least": shares().min(), "most": shares().max()}));
         report.insert("memory".into(), serde_json::to_value(server.memory()?)?);
         report.insert(
             "wire".into(),

@@ -22,7 +22,8 @@ pub(super) struct Link {
     pongs: Vec<u8>,
     in_flight: usize,
     burst: bool,
-    /// The next message to be sent, the next one to come back.
+    /// The first message, the next one to be sent, the next one to come back.
+    start: u64,
     sent: u64,
     awaited: u64,
     /// When those in flight were sent.
@@ -54,6 +55,7 @@ impl Link {
             pongs: Vec::new(),
             in_flight: args.in_flight,
             burst: args.burst,
+            start,
             sent: start,
             awaited: start,
             times: VecDeque::with_capacity(args.in_flight),
@@ -61,6 +63,11 @@ impl Link {
             message: Arriving::default(),
             inflater: agreed.deflate.then(|| Decompressor::new(agreed.server_keeps_context)),
         }
+    }
+
+    /// Messages that are back.
+    pub(super) fn echoed(&self) -> u64 {
+        self.awaited - self.start
     }
 
     /// How many bytes came; none if none are there.

@@ -66,15 +66,15 @@ async fn plain<S: AsyncRead + AsyncWrite + Unpin>(mut socket: WebSocket<S>) -> F
 
 async fn batched(mut socket: WebSocket<TcpStream>) -> Fallible<()> {
     while let Some(mut frame) = socket.next().await {
-        for index in 1..=AT_ONCE {
+        for left in (0..AT_ONCE).rev() {
             match frame.opcode() {
                 OpCode::Text | OpCode::Binary => socket.feed(frame).await?,
                 OpCode::Close => return Ok(socket.close().await?),
                 _ => {}
             }
-            match socket.next().now_or_never() {
-                Some(Some(next)) if index < AT_ONCE => frame = next,
-                _ => break,
+            match (left > 0).then(|| socket.next().now_or_never().flatten()).flatten() {
+                Some(next) => frame = next,
+                None => break,
             }
         }
         socket.flush().await?;
