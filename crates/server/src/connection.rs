@@ -20,7 +20,6 @@ use axum::Router;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use trunkline_net::http1::{Rewind, refuse};
@@ -54,16 +53,12 @@ pub(crate) struct Remote {
     admitted: Admitted,
     /// Whether the next handshake was counted already.
     prepaid: AtomicBool,
-    /// The gauge that counts it.
-    open: Gauge,
     _live: Live,
 }
 
 impl Remote {
     pub(crate) fn new(app: &App, address: ClientAddress, tls: bool, admitted: Admitted) -> Arc<Remote> {
-        let (open, live) = (app.metrics.connections.clone(), app.stop.enter());
-        open.inc();
-        Arc::new(Remote { address, tls, admitted, prepaid: AtomicBool::new(false), open, _live: live })
+        Arc::new(Remote { address, tls, admitted, prepaid: AtomicBool::new(false), _live: app.stop.enter() })
     }
 
     /// Counts a handshake of its address.
@@ -83,12 +78,6 @@ impl Remote {
     pub(crate) fn another(&self, app: &App) -> Result<Arc<Remote>, NotAdmitted> {
         let admitted = app.admission.admit(self.address, Instant::now())?;
         Ok(Remote::new(app, self.address, self.tls, admitted))
-    }
-}
-
-impl Drop for Remote {
-    fn drop(&mut self) {
-        self.open.dec();
     }
 }
 

@@ -121,6 +121,7 @@ impl Server {
             Err(error) => return Err(Problems::one(format!("tls: {error}"))),
         };
         let deflate = config.websocket.deflate.then(DeflateConfig::lean);
+        let metrics = Metrics::new(node.clone(), tls.clone());
         let app = App {
             socket_limits: Arc::new(config.socket_limits()),
             http2_limits: config.http2_limits(),
@@ -130,11 +131,11 @@ impl Server {
                 .collect(),
             deflate,
             api_key,
-            metrics: Metrics::new(node.clone(), tls.clone()),
+            stop: Stop::new(metrics.connections.clone()),
+            metrics,
             tls,
             node,
             admission: Admission::new(&config.limits, &config.listen.trusted),
-            stop: Stop::new(),
             config,
         };
         Ok(Server { app: Arc::new(app), api_key_is_generated, renewal: renewal.flatten() })

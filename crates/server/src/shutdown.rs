@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 use trunkline_dialect::{Code, GoAway};
 
@@ -55,6 +56,7 @@ enum Phase {
 pub(crate) struct Stop {
     phase: watch::Sender<Phase>,
     live: watch::Sender<usize>,
+    connections: Gauge,
 }
 
 /// One connection that a stop waits for, until it is dropped.
@@ -71,8 +73,10 @@ impl Drop for CutOnDrop {
 }
 
 impl Stop {
-    pub(crate) fn new() -> Arc<Stop> {
-        Arc::new(Stop { phase: watch::Sender::new(Phase::Running), live: watch::Sender::new(0) })
+    /// Nothing runs yet; `connections` is the metric that shows how much does.
+    pub(crate) fn new(connections: Gauge) -> Arc<Stop> {
+        let (phase, live) = (watch::Sender::new(Phase::Running), watch::Sender::new(0));
+        Arc::new(Stop { phase, live, connections })
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -95,6 +99,7 @@ impl Stop {
 
     pub(crate) fn enter(self: &Arc<Self>) -> Live {
         self.live.send_modify(|live| *live += 1);
+        self.connections.inc();
         Live(self.clone())
     }
 
@@ -111,6 +116,7 @@ impl Stop {
 impl Drop for Live {
     fn drop(&mut self) {
         self.0.live.send_modify(|live| *live -= 1);
+        self.0.connections.dec();
     }
 }
 
