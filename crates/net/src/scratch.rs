@@ -8,8 +8,9 @@ use trunkline_websocket::OutputBuffer;
 /// One read's worth: what a loopback or a fast path delivers at once. Most reads bring little, and touch little of it.
 const SIZE: usize = 256 << 10;
 
-/// One write's worth: the answers to one read, with their headers, and a bit more.
-const OUTPUT: usize = SIZE + (32 << 10);
+/// One write's worth, for most. It grows for whoever answers more at once, and is kept up to the second number.
+const OUTPUT: usize = 64 << 10;
+const OUTPUT_KEPT: usize = 768 << 10;
 
 thread_local! {
     static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
@@ -31,9 +32,9 @@ pub(crate) fn output() -> OutputBuffer {
     WRITTEN.take().unwrap_or_else(|| OutputBuffer::with_capacity(OUTPUT))
 }
 
-/// Gives such a buffer back; one that has grown is let go.
+/// Gives such a buffer back; one that has grown too large is let go.
 pub(crate) fn give_back(buffer: OutputBuffer) {
-    if buffer.capacity() <= 2 * OUTPUT {
+    if buffer.capacity() <= OUTPUT_KEPT {
         WRITTEN.set(Some(buffer));
     }
 }

@@ -15,6 +15,9 @@ const SHARE_FROM: usize = 4096;
 /// Room for any header, as long as a vector register.
 pub(crate) const WIDE_HEADER: usize = 16;
 
+/// What a lent buffer grows to before large payloads are queued by themselves.
+const LENT_MOST: usize = 288 << 10;
+
 /// What an output that was lent nothing begins with: a few small frames fit without growing.
 const FIRST_ROOM: usize = 512;
 
@@ -47,7 +50,7 @@ struct Queue {
 }
 
 impl OutputBuffer {
-    /// A buffer of this many bytes. More than that is allocated by the connection that needs it.
+    /// A buffer of this many bytes, which grows if a connection writes more at once.
     pub fn with_capacity(bytes: usize) -> Self {
         Self(Box::new(Queue { open: Vec::with_capacity(bytes), lent: true, ..Queue::default() }))
     }
@@ -188,9 +191,11 @@ impl Output {
 }
 
 impl Queue {
-    /// Whether so many bytes fit without growing.
+    /// Whether so many bytes fit: without growing, but that a lent buffer grows for whoever needs it, and stays so for the
+    /// next.
     fn has_room(&self, bytes: usize) -> bool {
-        bytes <= self.open.capacity() - self.open.len()
+        let most = if self.lent { LENT_MOST } else { 0 };
+        bytes <= self.open.capacity().max(most) - self.open.len()
     }
 
     /// An output that never runs empty must not keep what was written. Half of it at the least: a byte moves once.

@@ -13,6 +13,9 @@ use super::WebSocket;
 use super::drive::{Did, Taker, Turn, Until};
 use crate::scratch;
 
+/// The most that is read at once of what comes in pieces, so that no piece is larger.
+const PIECE: usize = 64 << 10;
+
 /// Inflated bytes that cost one unit of a task's budget, which has 128: a mebibyte a turn, which takes about a millisecond.
 const INFLATED_PER_UNIT: u64 = 8 << 10;
 
@@ -47,7 +50,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         scratch::with(|scratch| {
             let stream = self.stream.as_mut()?;
-            let mut buffer = ReadBuf::new(scratch);
+            let window =
+                if self.connection.gives_pieces() { scratch.len().min(PIECE) } else { scratch.len() };
+            let mut buffer = ReadBuf::new(&mut scratch[..window]);
             match Pin::new(stream).poll_read(turn.cx, &mut buffer).map(an_end_is_no_error) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     let filled = buffer.filled_mut();
