@@ -27,7 +27,8 @@ class Run:
         # By cell and server, a report of each round: a dict, with "error" in place of figures where it failed.
         self.rounds = {cell.name: {} for cell in cells}
 
-    def to_the_end(self):
+    def cell_by_cell(self):
+        """Yields after each."""
         raise_descriptor_limit()
         for cell in self.cells:
             able = [server for server in self.servers if cell.needs in server.commands]
@@ -36,6 +37,7 @@ class Run:
                 self.round(cell, able, number)
             for server in able:
                 print("  %-20s %s" % (server.name, self.in_words(cell, server)), flush=True)
+            yield cell
 
     def round(self, cell, able, number):
         """Every server once; the floor before the first, after the last, and after every few in between."""
