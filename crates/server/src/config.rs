@@ -61,6 +61,8 @@ pub struct Config {
     pub limits: Limits,
     /// How a dead connection is noticed.
     pub heartbeat: Heartbeat,
+    /// The probe service.
+    pub probe: Probe,
     /// Presence.
     pub presence: Presence,
     /// Tickets.
@@ -178,6 +180,19 @@ pub struct Heartbeat {
     pub timeout: Duration,
 }
 
+/// The probe service: the other end of `trunkline probe`. Whoever can connect may have it echo, send and receive bulk, and say
+/// what it saw of their request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Probe {
+    /// Not served.
+    #[default]
+    Off,
+    /// At `/probe`, beside the doors.
+    On,
+    /// At every path, and nothing beside it: no door, no API, no secret, so that plaintext is good enough anywhere.
+    Alone,
+}
+
 /// Presence.
 #[derive(Debug, Clone)]
 pub struct Presence {
@@ -269,7 +284,7 @@ impl Config {
     /// Whether dev mode is on: said, or else exactly when every listener is loopback.
     #[must_use]
     pub fn is_dev(&self) -> bool {
-        self.dev.unwrap_or_else(|| self.is_local())
+        self.dev.unwrap_or_else(|| self.is_local() && self.probe != Probe::Alone)
     }
 
     /// Whether every listener is loopback or a unix socket.

@@ -32,6 +32,7 @@ use trunkline_net::deflate::DeflateConfig;
 use trunkline_net::handshake::Extension;
 use trunkline_net::http2::Http2Limits;
 use trunkline_net::tls::ServerTls;
+use trunkline_probe::far::Records;
 
 mod address;
 mod admission;
@@ -57,6 +58,7 @@ mod peer;
 mod policy;
 mod presence;
 mod rate;
+mod service;
 mod session;
 mod shutdown;
 mod stream;
@@ -100,6 +102,8 @@ pub(crate) struct App {
     metrics: Metrics,
     admission: Arc<Admission>,
     stop: Arc<Stop>,
+    /// What became of the connections of the probe service.
+    probes: Records,
 }
 
 impl Server {
@@ -136,6 +140,7 @@ impl Server {
             tls,
             node,
             admission: Admission::new(&config.limits, &config.listen.trusted),
+            probes: Records::default(),
             config,
         };
         Ok(Server { app: Arc::new(app), api_key_is_generated, renewal: renewal.flatten() })

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::address::ClientAddress;
-use crate::config::{Api, Config, Tls, is_loopback};
+use crate::config::{Api, Config, Probe, Tls, is_loopback};
 use crate::stream::Stream;
 
 /// What is served on a listener.
@@ -20,6 +20,8 @@ pub struct Serves {
     pub api: bool,
     /// The demo page and dev tickets.
     pub dev: bool,
+    /// The probe service.
+    pub probe: Probe,
     /// Whether only this machine can connect.
     pub(crate) local: bool,
 }
@@ -152,11 +154,14 @@ impl Serves {
             Api::Everywhere => true,
             Api::Nowhere | Api::Apart(_) => false,
         };
-        Serves { doors: true, api, dev: config.is_dev() && local, local }
+        if config.probe == Probe::Alone {
+            return Serves { doors: false, api: false, dev: false, probe: Probe::Alone, local };
+        }
+        Serves { doors: true, api, dev: config.is_dev() && local, probe: config.probe, local }
     }
 
     fn api(local: bool) -> Serves {
-        Serves { doors: false, api: true, dev: false, local }
+        Serves { doors: false, api: true, dev: false, probe: Probe::Off, local }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::given::{Expected, Given};
 use super::readers::{apart, client_certificates, node_name, origins, secret, session_key, tls};
-use super::{Api, Config};
+use super::{Api, Config, Probe};
 
 /// One setting: a line of the reference.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +60,14 @@ pub static SETTINGS: &[Setting] = &[
         "Origins of pages that may connect besides the request's own host: a list of `scheme://host[:port]`, or `[\"*\"]` for all.",
         |c, v| {
             c.origins = origins(v)?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "probe" = "false",
+        "The probe service at `/probe`, the other end of `trunkline probe`: whoever can connect may measure, and load, the path to here.",
+        |c, v| {
+            c.probe = if v.bool()? { Probe::On } else { Probe::Off };
             Ok(())
         }
     ),

@@ -24,6 +24,7 @@ use crate::App;
 use crate::door;
 use crate::http::{TRUNKLINE, VERSION};
 use crate::metrics::Reason;
+use crate::service;
 use crate::stream::Stream;
 
 /// Serves one connection to its end, or until a door has it. The first head has to be there by `deadline`.
@@ -51,6 +52,9 @@ pub(super) async fn serve(
 }
 
 async fn by_head(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead, remote: &Arc<Remote>) {
+    if service::probe::wants_upgrade(site.serves, &head.request) {
+        return service::probe::over_stream(app, remote, stream, head).await;
+    }
     if site.serves.doors && door::wants(&head.request) {
         return door::over_stream(app, remote, stream, head).await;
     }

@@ -12,6 +12,7 @@ use trunkline_net::http2::{Exchange, Incoming, Server};
 use super::{Remote, Site, refusal};
 use crate::App;
 use crate::door;
+use crate::service;
 use crate::stream::Stream;
 
 /// Serves one connection to its end. A stop tells it to open no more streams, and lets those that are open end.
@@ -38,7 +39,13 @@ pub(super) async fn serve(app: &Arc<App>, site: &Site, stream: Rewind<Stream>, r
             }
         };
         match incoming {
-            Some(Ok(Incoming::Connect(connect))) => door::over_http2(app, site.serves, remote, connect),
+            Some(Ok(Incoming::Connect(connect))) => {
+                if service::probe::wants_path(site.serves, connect.request().uri().path()) {
+                    service::probe::over_http2(app, remote, connect);
+                } else {
+                    door::over_http2(app, site.serves, remote, connect);
+                }
+            }
             Some(Ok(Incoming::Request(exchange))) => answer(app, site, remote, exchange),
             Some(Err(error)) => {
                 tracing::debug!(address = ?remote.address, %error, "an HTTP/2 connection ended with an error");
