@@ -76,6 +76,7 @@ use clock::Clock;
 use config::Secret;
 use metrics::Metrics;
 use node::Node;
+use service::Services;
 use shutdown::Stop;
 use tls::Renewal;
 
@@ -99,6 +100,7 @@ pub(crate) struct App {
     extensions: Vec<Arc<dyn Extension>>,
     api_key: Secret,
     node: Arc<Node>,
+    services: Services,
     metrics: Metrics,
     admission: Arc<Admission>,
     stop: Arc<Stop>,
@@ -139,6 +141,7 @@ impl Server {
             metrics,
             tls,
             node,
+            services: Services::new(&config),
             admission: Admission::new(&config.limits, &config.listen.trusted),
             probes: Records::default(),
             config,

@@ -7,11 +7,12 @@ use toml_edit::{Document, Item, TableLike, Value};
 use super::given::Given;
 use super::layers;
 use super::namespace::NAMESPACE_SETTINGS;
-use super::settings::SETTINGS;
+use super::service::SERVICE_SETTINGS;
+use super::settings::{SETTINGS, Setting};
 use super::{Config, Problems, Source};
-use crate::policy::Namespace;
 
 const NAMESPACES: &str = "namespaces";
+const SERVICES: &str = "service";
 
 /// Applies every setting of the text; what cannot be applied becomes a problem and the rest goes on.
 pub(super) fn apply(config: &mut Config, path: &Path, text: &str, problems: &mut Problems) {
@@ -41,13 +42,14 @@ impl File<'_> {
             let is_section = SETTINGS.iter().any(|setting| setting.path.starts_with(&inner));
             match item.as_table_like() {
                 Some(inner) if path == NAMESPACES => self.namespaces(config, inner, problems),
+                Some(inner) if path == SERVICES => self.services(config, inner, problems),
                 Some(table) if is_section => self.section(config, &inner, table, problems),
                 _ => match layers::find(&path) {
                     Some(setting) => match layers::apply(setting, config, &path, &given(item)) {
                         Ok(()) => config.note(&path, &source),
                         Err(message) => problems.push(Some(source), message),
                     },
-                    None if is_section || path == NAMESPACES => {
+                    None if is_section || path == NAMESPACES || path == SERVICES => {
                         problems.push(Some(source), format!("{path}: expected a table, [{path}]"));
                     }
                     None => problems.push(Some(source), unknown(&path, section)),
@@ -68,7 +70,7 @@ impl File<'_> {
             }
             match item.as_table_like() {
                 Some(table) => {
-                    let namespace = self.namespace(&path, table, problems);
+                    let namespace = self.settings(&path, table, NAMESPACE_SETTINGS, problems);
                     config.namespaces.0.insert(name.to_owned(), namespace);
                     config.note(&path, &source);
                 }
@@ -77,24 +79,52 @@ impl File<'_> {
         }
     }
 
-    fn namespace(&self, path: &str, table: &dyn TableLike, problems: &mut Problems) -> Namespace {
-        let mut namespace = Namespace::default();
+    /// `[service.<name>]`.
+    fn services(&self, config: &mut Config, table: &dyn TableLike, problems: &mut Problems) {
+        for (name, item) in table.iter() {
+            let path = format!("{SERVICES}.{name}");
+            let source = self.source_of(table, name);
+            let letters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+            if name.is_empty() || name.len() > 64 || !letters {
+                let rule = "a service's name has 1 to 64 letters, digits, dots, dashes and underscores";
+                problems.push(Some(source.clone()), format!("{path}: {rule}"));
+            }
+            match item.as_table_like() {
+                Some(table) => {
+                    let service = self.settings(&path, table, SERVICE_SETTINGS, problems);
+                    config.services.insert(name.to_owned(), service);
+                    config.note(&path, &source);
+                }
+                None => problems.push(Some(source), format!("{path}: expected a table, [{path}]")),
+            }
+        }
+    }
+
+    /// A table whose name is the user's: its settings, on top of the defaults.
+    fn settings<T: Default>(
+        &self,
+        path: &str,
+        table: &dyn TableLike,
+        settings: &[Setting<T>],
+        problems: &mut Problems,
+    ) -> T {
+        let mut target = T::default();
         for (key, item) in table.iter() {
             let source = self.source_of(table, key);
             let path = format!("{path}.{key}");
-            match NAMESPACE_SETTINGS.iter().find(|setting| setting.path == key) {
+            match settings.iter().find(|setting| setting.path == key) {
                 Some(setting) => {
-                    if let Err(message) = layers::apply(setting, &mut namespace, &path, &given(item)) {
+                    if let Err(message) = layers::apply(setting, &mut target, &path, &given(item)) {
                         problems.push(Some(source), message);
                     }
                 }
                 None => {
-                    let names = NAMESPACE_SETTINGS.iter().map(|setting| setting.path.to_owned());
+                    let names = settings.iter().map(|setting| setting.path.to_owned());
                     problems.push(Some(source), unknown_among(&path, key, names));
                 }
             }
         }
-        namespace
+        target
     }
 
     fn source_of(&self, table: &dyn TableLike, key: &str) -> Source {
@@ -116,7 +146,7 @@ fn unknown(path: &str, section: &str) -> String {
     };
     let sections = names("").filter_map(|path| path.split_once('.')).map(|(section, _)| section);
     let here = names("").filter(|path| path.starts_with(section)).map(str::to_owned);
-    let candidates = here.chain(sections.map(str::to_owned)).chain([NAMESPACES.to_owned()]);
+    let candidates = here.chain(sections.map(str::to_owned)).chain([NAMESPACES, SERVICES].map(str::to_owned));
     unknown_among(path, path, candidates)
 }
 

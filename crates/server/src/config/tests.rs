@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::namespace::NAMESPACE_SETTINGS;
+use super::service::SERVICE_SETTINGS;
 use super::{Api, ApiListen, Config, Origins, Override, SETTINGS, Tls};
 use crate::policy::{SlowReader, Who};
 
@@ -281,7 +282,9 @@ fn the_reference_in_operating_md_has_every_setting_with_its_default_and_meaning(
     let global = SETTINGS.iter().map(|setting| (setting.path.to_owned(), setting.default, setting.meaning));
     let of_namespace = |path: &str| format!("namespaces.<name>.{path}");
     let namespaces = NAMESPACE_SETTINGS.iter().map(|s| (of_namespace(s.path), s.default, s.meaning));
-    let all: Vec<_> = global.chain(namespaces).collect();
+    let services =
+        SERVICE_SETTINGS.iter().map(|s| (format!("service.<name>.{}", s.path), s.default, s.meaning));
+    let all: Vec<_> = global.chain(namespaces).chain(services).collect();
     for (path, default, meaning) in &all {
         let row =
             rows.get(path.as_str()).unwrap_or_else(|| panic!("docs/operating.md has no row for {path}"));

@@ -21,6 +21,7 @@ use trunkline_net::handshake::{self, AcceptPolicy, Accepted, OriginPolicy, Rejec
 use trunkline_net::http1::{RequestHead, Rewind, refuse};
 use trunkline_net::http2::Connect;
 
+pub(crate) mod stream;
 mod websocket;
 
 use crate::App;
@@ -119,6 +120,9 @@ pub(crate) async fn over_hyper(
 
 /// A CONNECT in an HTTP/2 connection.
 pub(crate) fn over_http2(app: &Arc<App>, serves: Serves, remote: &Arc<Remote>, connect: Connect) {
+    if let Some(target) = stream::target(app, connect.request()).filter(|_| serves.doors) {
+        return stream::over_http2(app, remote, connect, target);
+    }
     let headers = connect.request().headers();
     let elsewhere = || connect_elsewhere(serves, &connect);
     if let Some(answer) = too_many_headers(headers, app.config.limits.head_headers).or_else(elsewhere) {
@@ -180,7 +184,7 @@ fn upgrade_verdict<B>(app: &App, remote: &Remote, request: &http::Request<B>) ->
     if !headers.contains_key(UPGRADE) {
         return refused(Outcome::NotServed, way_in(request.version(), request.uri().path()));
     }
-    if !names_served(headers) {
+    if !names(headers, SERVED) {
         let text = format!("Upgrade names nothing that is served here; served is: {SERVED}");
         return refused(Outcome::NotServed, refusal(StatusCode::BAD_REQUEST, &text));
     }
@@ -252,12 +256,11 @@ fn way_in(version: Version, path: &str) -> Response<String> {
     response
 }
 
-/// Whether `Upgrade` names a token that is served: a list, without case, each perhaps with a version behind a slash
-/// (RFC 9110 §7.8).
-fn names_served(headers: &HeaderMap) -> bool {
+/// Whether `Upgrade` names this token: a list, without case, each perhaps with a version behind a slash (RFC 9110 §7.8).
+fn names(headers: &HeaderMap, wanted: &str) -> bool {
     let tokens =
         headers.get_all(UPGRADE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    tokens.map(<[u8]>::trim_ascii).any(|token| token.eq_ignore_ascii_case(SERVED.as_bytes()))
+    tokens.map(<[u8]>::trim_ascii).any(|token| token.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
 /// The answer to a broken rule. `426` is kept for the one rule that another version could satisfy; a method or an HTTP version
@@ -267,7 +270,7 @@ fn broken_rule(rejected: &Rejected) -> Refused {
         Rule::Version => Outcome::BadVersion,
         Rule::Origin => Outcome::BadOrigin,
         Rule::NoSubprotocol => Outcome::NoSubprotocol,
-        Rule::Protocol | Rule::Tunnel => Outcome::NotServed,
+        Rule::Protocol | Rule::Tunnel | Rule::UpgradeProtocol | Rule::ConnectProtocol => Outcome::NotServed,
         _ => Outcome::BadRequest,
     };
     let mut response = match rejected.rule() {

@@ -4,6 +4,7 @@
 pub(crate) mod http2;
 pub(crate) mod peer;
 pub(crate) mod raw;
+pub(crate) mod stream;
 pub(crate) mod tls;
 
 use std::net::SocketAddr;
