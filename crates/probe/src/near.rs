@@ -5,6 +5,7 @@ mod http1;
 mod measure;
 mod talk;
 mod target;
+mod watched;
 
 use std::time::Duration;
 

@@ -79,6 +79,12 @@ fn endings(facts: &Facts, found: &mut Vec<Finding>) {
             );
         }
     }
+    if seen("reset_far") == Some("an error page") {
+        let what =
+            "When the server resets a connection, a proxy writes an HTTP error page into the open tunnel.";
+        let advice = "A client has to take it for the end of the connection, as RFC 6455 clients do by themselves; a bare stream has to expect it.";
+        find(found, Severity::Note, "error_page_at_reset", what, advice);
+    }
     let quiet: Vec<&str> =
         ["reset_near", "reset_far"].into_iter().filter(|name| seen(name) == Some("nothing")).collect();
     if !quiet.is_empty() {

@@ -232,6 +232,12 @@ const TABLE: &[Row] = &[
     ),
     ("a reset is not seen", |f| f.endings[4].seen = "nothing".into(), "reset_unnoticed", Health::Healthy),
     (
+        "an error page at a reset",
+        |f| f.endings[5].seen = "an error page".into(),
+        "error_page_at_reset",
+        Health::Healthy,
+    ),
+    (
         "requests are read in tunnels",
         |f| f.lookalike = Some(Lookalike { intact: false, instead: Some("HTTP/1.1 400".into()) }),
         "reads_requests",

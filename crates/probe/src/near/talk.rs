@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use trunkline_net::handshake::{self, ConnectOptions};
 use trunkline_net::{DeflateConfig, Dialled, Role, Setup, WebSocket, random_mask};
 
 use super::http1::{Answer, Head, ask};
 use super::target::{Target, millis, since};
+use super::watched::{Page, Watched};
 use crate::facts::Outcome;
 use crate::pipe::{self, End, Pipe, Unit};
 use crate::wire::{self, Command, Ending, Field, Hello, Reply};
@@ -18,8 +20,10 @@ const GREETING: u64 = u64::MAX >> 11;
 
 /// An upgraded connection.
 #[derive(Debug)]
-pub(crate) struct Talk {
-    pub(crate) pipe: Pipe<Dialled>,
+pub(crate) struct Talk<S = Watched> {
+    pub(crate) pipe: Pipe<S>,
+    /// An answer of HTTP that came inside it.
+    page: Page,
     /// What the far end said first; nothing if it is not ours.
     pub(crate) hello: Option<Box<Hello>>,
     /// The fields that were sent.
@@ -75,9 +79,13 @@ impl Talk {
         let deflate = asking.deflate.then(|| deflate.agreed(established.extensions(), false)).flatten();
         let setup = Setup { deflate, ..Setup::from(limits) };
         let Answer { stream, fields, rest, ms, .. } = answer;
+        let page = Page::default();
+        page.look(&rest);
+        let stream = Watched::new(stream, page.clone());
         let socket = WebSocket::from_upgraded(stream, rest, Role::Client(random_mask), setup);
         let mut talk = Self {
             pipe: Pipe::websocket(socket),
+            page,
             hello: None,
             sent: head.all(target),
             answered: fields,
@@ -87,28 +95,6 @@ impl Talk {
         if !asking.foreign {
             talk.greet(target).await?;
         }
-        Ok(talk)
-    }
-
-    /// A WebSocket that is open already.
-    ///
-    /// # Errors
-    ///
-    /// What came instead of a hello.
-    pub(crate) async fn greeted_by(
-        socket: WebSocket<Dialled>,
-        target: &Target<'_>,
-        head_ms: f64,
-    ) -> Result<Self, Outcome> {
-        let mut talk = Self {
-            pipe: Pipe::websocket(socket),
-            hello: None,
-            sent: Vec::new(),
-            answered: Vec::new(),
-            head_ms,
-            patience: target.patience,
-        };
-        talk.greet(target).await?;
         Ok(talk)
     }
 
@@ -123,7 +109,8 @@ impl Talk {
             return Err(not_switched(answer, target.patience).await);
         }
         let mut talk = Self {
-            pipe: Pipe::raw(answer.stream, &answer.rest),
+            pipe: Pipe::raw(Watched::new(answer.stream, Page::default()), &answer.rest),
+            page: Page::default(),
             hello: None,
             sent: head.all(target),
             answered: answer.fields,
@@ -133,7 +120,34 @@ impl Talk {
         talk.greet(target).await?;
         Ok(talk)
     }
+}
 
+impl Talk<Dialled> {
+    /// A WebSocket that is open already.
+    ///
+    /// # Errors
+    ///
+    /// What came instead of a hello.
+    pub(crate) async fn greeted_by(
+        socket: WebSocket<Dialled>,
+        target: &Target<'_>,
+        head_ms: f64,
+    ) -> Result<Self, Outcome> {
+        let mut talk = Self {
+            pipe: Pipe::websocket(socket),
+            page: Page::default(),
+            hello: None,
+            sent: Vec::new(),
+            answered: Vec::new(),
+            head_ms,
+            patience: target.patience,
+        };
+        talk.greet(target).await?;
+        Ok(talk)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     /// By what the far end knows this connection.
     pub(crate) fn id(&self) -> Option<String> {
         self.hello.as_ref()?.id.clone()
@@ -142,19 +156,34 @@ impl Talk {
     /// Says something, and waits until it is written.
     pub(crate) async fn say(&mut self, command: &Command) -> Result<(), End> {
         let sent = self.pipe.send(Unit::Text(wire::encode(command)));
-        timeout(self.patience, sent).await.unwrap_or_else(|_| Err(late(self.patience)))
+        let sent = timeout(self.patience, sent).await.unwrap_or_else(|_| Err(late(self.patience)));
+        sent.map_err(|end| self.told(end))
     }
 
     /// The next that the far end says.
     pub(crate) async fn reply(&mut self) -> Result<Reply, End> {
         let waited = timeout(self.patience, async {
             loop {
-                if let Unit::Text(text) = self.pipe.receive().await? {
+                if let Unit::Text(text) = self.receive().await? {
                     return wire::decode(&text).map_err(End::Violation);
                 }
             }
         });
         waited.await.unwrap_or_else(|_| Err(late(self.patience)))
+    }
+
+    /// The next unit.
+    pub(crate) async fn receive(&mut self) -> Result<Unit, End> {
+        let received = self.pipe.receive().await;
+        received.map_err(|end| self.told(end))
+    }
+
+    /// A frame that breaks a rule may have been no frame.
+    fn told(&self, end: End) -> End {
+        match (end, self.page.get()) {
+            (End::Violation(_), Some(page)) => End::Http(page),
+            (end, _) => end,
+        }
     }
 
     /// Says something and waits for the answer.

@@ -98,13 +98,12 @@ async fn reset_far(target: &Target<'_>) -> Option<Ended> {
 
 async fn seen_here(name: &str, talk: &mut Talk, target: &Target<'_>) -> Option<Ended> {
     let begun = Instant::now();
-    let seen = match timeout(target.patience, talk.pipe.receive()).await {
+    let seen = match timeout(target.patience, talk.receive()).await {
         Err(_) => "nothing".to_owned(),
         Ok(Ok(_)) => return None,
         Ok(Err(End::Closed(code))) => format!("close {code}"),
         Ok(Err(End::Reset)) => "reset".to_owned(),
         Ok(Err(End::Http(_))) => "an error page".to_owned(),
-        Ok(Err(End::Violation(rule))) if rule.contains("reserved bits") => "an error page".to_owned(),
         Ok(Err(_)) => "end".to_owned(),
     };
     ended(name, seen, begun)

@@ -26,7 +26,8 @@ pub(crate) async fn measure(target: &Target<'_>) -> Option<Headers> {
     match Talk::websocket(target, asking).await {
         Ok(mut talk) => {
             let hello = talk.hello.take()?;
-            let local = talk.pipe.stream().and_then(|stream| stream.tcp_socket()?.local_addr().ok());
+            let local =
+                talk.pipe.stream().and_then(|stream| stream.get_ref().tcp_socket()?.local_addr().ok());
             let local = local.map(|address| address.ip().to_string());
             Some(compared(&talk.sent, &talk.answered, &hello, local))
         }

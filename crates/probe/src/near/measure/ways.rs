@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use trunkline_net::http2::Http2Error;
 use trunkline_net::{DialCause, Error, Http2};
@@ -57,7 +58,10 @@ fn of_own(own: &OwnHandshake) -> Head {
 }
 
 /// What a conversation says of its way: a round trip is the proof.
-async fn of_talk(name: &str, talk: Result<Talk, Outcome>) -> Way {
+async fn of_talk<S>(name: &str, talk: Result<Talk<S>, Outcome>) -> Way
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut way =
         Way { name: name.to_owned(), outcome: Outcome::Works, head_ms: None, echo_ms: None, hello: None };
     match talk {
