@@ -271,15 +271,7 @@ impl Connector {
     }
 
     /// As [`dial`](Self::dial), to a URL that was parsed already, and says what each phase has taken, in their order; of a
-    /// failed attempt too.
-    ///
-    /// # Errors
-    ///
-    /// As [`dial`](Self::dial).
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`connect`](Self::connect).
+    /// failed attempt too. Errors and cancel safety are the same.
     pub async fn dial_timed(&self, url: &WsUrl) -> (Result<Dialled, Error>, Vec<(Phase, Duration)>) {
         let watch = self.watch();
         let reached = self.reach(url, &watch, Protocols::Http1).await;

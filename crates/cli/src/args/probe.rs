@@ -99,7 +99,7 @@ pub(crate) struct Probe {
 }
 
 /// A handshake as typed.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Own(pub(crate) OwnHandshake);
 
 impl FromStr for Own {
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_handshake_is_a_method_a_path_and_a_token() {
-        let own: Own = "OPTIONS /probe fire/1".parse().map_err(|why| format!("{why}")).expect("a handshake");
+        let own: Own = "OPTIONS /probe fire/1".parse().expect("a handshake");
         assert_eq!(
             (own.0.method.as_str(), own.0.path.as_str(), own.0.token.as_str()),
             ("OPTIONS", "/probe", "fire/1")

@@ -124,7 +124,7 @@ fn early_data_that_is_lost_is_named_and_healthy() {
 
 #[test]
 fn held_events_are_named() {
-    // This proxy knows no HTTP/2, and takes it for a response like any other.
+    // This proxy knows no HTTP/2, and waits for the whole of it as of any response.
     finds(Fault::Buffers, QUICK, &["events_held", "http2_blocked"], 10);
 }
 

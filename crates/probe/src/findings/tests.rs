@@ -147,7 +147,7 @@ const TABLE: &[Row] = &[
         Health::Healthy,
     ),
     ("no lines", |f| f.ways[4].outcome = refused(400, false), "lines_blocked", Health::Healthy),
-    ("no HTTP/2", |f| f.ways[1].outcome = Outcome::NotOffered, "http2_blocked", Health::Healthy),
+    ("no HTTP/2", |f| f.ways[1].outcome = refused(501, false), "http2_blocked", Health::Healthy),
     ("no events", |f| f.ways[5].outcome = refused(502, false), "sse_blocked", Health::Healthy),
     ("bytes flipped", |f| f.bulk.as_mut().expect("there").here.wrong = 1, "corrupted", Health::Broken),
     ("standstill", |f| f.bulk.as_mut().expect("there").stalled = true, "deadlock", Health::Broken),
@@ -168,6 +168,12 @@ const TABLE: &[Row] = &[
         "messages corked",
         |f| f.deliveries[0].came_ms.iter_mut().for_each(|ms| *ms += 200.0),
         "messages_held",
+        Health::Degraded,
+    ),
+    (
+        "events in bunches of four",
+        |f| f.deliveries[2].came_ms = (0..20).map(|n| f64::from(n / 4 + 1) * 200.0).collect(),
+        "events_held",
         Health::Degraded,
     ),
     ("messages lost", |f| f.deliveries[1].came_ms.truncate(5), "messages_lost", Health::Broken),
@@ -327,6 +333,13 @@ const TABLE: &[Row] = &[
 fn a_good_path_has_nothing_found_on_it() {
     assert_eq!(codes(&good()), Vec::<String>::new());
     assert_eq!(health(&judge(&good())), Health::Healthy);
+}
+
+#[test]
+fn http2_that_is_not_offered_is_not_missed() {
+    let mut facts = good();
+    facts.ways[1].outcome = Outcome::NotOffered;
+    assert_eq!(codes(&facts), Vec::<String>::new());
 }
 
 #[test]

@@ -10,6 +10,9 @@ const HELD_MS: f64 = 150.0;
 /// Of so many small things in a row at least this part has to be held, or it is chance.
 const HELD_PART: f64 = 0.5;
 
+/// What comes within this part of the time that it was sent apart has come together.
+const TOGETHER: f64 = 0.2;
+
 /// A round trip under load this much longer than without makes talking hard, in milliseconds: the longest pause that is not
 /// noticed in a conversation.
 const LOADED_MS: f64 = 400.0;
@@ -88,10 +91,23 @@ fn unfair(bulk: &BothWays, up_us: u64, found: &mut Vec<Finding>) {
     }
 }
 
-/// Whether small things come later than at the pace at which they were sent: at the end, or each by a constant time.
+/// Whether small things come later than at the pace at which they were sent: at the end, each by a constant time, or several at
+/// once.
 pub(crate) fn is_held(delivery: &Delivery) -> bool {
+    let count = delivery.came_ms.len();
     let late = delays(delivery).filter(|late| *late > HELD_MS).count();
-    !delivery.came_ms.is_empty() && late as f64 >= HELD_PART * delivery.came_ms.len() as f64
+    count > 0 && (is_most(late, count) || is_most(bunched(delivery), count))
+}
+
+/// Things that came together with the one before, though they were sent apart.
+fn bunched(delivery: &Delivery) -> usize {
+    let gaps = |times: &[f64]| times.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>();
+    let (sent, came) = (gaps(&delivery.sent_ms), gaps(&delivery.came_ms));
+    came.iter().zip(&sent).filter(|(came, sent)| **sent > 0.0 && **came < **sent * TOGETHER).count()
+}
+
+fn is_most(part: usize, of: usize) -> bool {
+    part as f64 >= HELD_PART * of as f64
 }
 
 /// How much later than the quickest of them each came. For events the head tells when the first could have come.

@@ -45,8 +45,9 @@ pub(super) fn judge(facts: &Facts, found: &mut Vec<Finding>) {
     let passes = websocket.is_some_and(|way| way.outcome == Outcome::Works);
     for about in OTHERS {
         let way = facts.ways.iter().find(|way| way.name == about.name);
-        if let Some(way) = way.filter(|way| way.outcome != Outcome::Works && (passes || way.name != "http2"))
-        {
+        // HTTP/2 that is not offered is not missed: browsers open another connection by themselves.
+        let missed = |way: &&Way| way.outcome != Outcome::Works && way.outcome != Outcome::NotOffered;
+        if let Some(way) = way.filter(|way| missed(way) && (passes || way.name != "http2")) {
             let code = format!("{}_blocked", about.name);
             let what = format!("{} does not pass: {}.", about.title, words(&way.outcome));
             find(found, Severity::Note, &code, what, format!("If you need it: {}.", about.otherwise));
