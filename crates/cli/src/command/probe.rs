@@ -3,6 +3,8 @@
 mod listen;
 mod progress;
 
+use std::io;
+
 use trunkline_net::Timeouts;
 use trunkline_probe::findings::Health;
 use trunkline_probe::near::{self, Options, Step};
@@ -33,7 +35,11 @@ pub(crate) async fn run(args: Probe) -> Outcome {
         std::fs::write(file, report.html()).map_err(failed)?;
     }
     let shown = if args.json { report.json() } else { report.text() };
-    output::line(shown.trim_end()).map_err(Failure::unclean)?;
+    match output::line(shown.trim_end()) {
+        // Whoever read it, `head` for one, has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(Failure::unclean(error)),
+        _ => {}
+    }
     Ok(match report.health {
         Health::Healthy => Exit::Clean,
         Health::Degraded => Exit::Degraded,

@@ -86,6 +86,9 @@ fn unreachable(facts: &Facts, found: &mut Vec<Finding>) -> bool {
         return false;
     };
     let advice = match phase.as_str() {
+        "connect" | "resolve" if facts.via.is_some() => {
+            "The proxy itself cannot be reached: check its name and port, and whether this machine is to use it."
+        }
         "resolve" => "Check the name, and the resolver that this machine asks.",
         "proxy" => {
             "The proxy does not give a tunnel to this host and port. Many allow CONNECT to port 443 alone: serve there, \

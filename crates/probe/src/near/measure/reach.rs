@@ -25,7 +25,12 @@ pub(crate) async fn measure(target: &Target<'_>, facts: &mut Facts) {
             facts.plain = Some(plain(stream, target, facts).await);
             reach.phases.push(("http".to_owned(), since(begun)));
         }
-        Err(error) => reach.failed = Some((phase(&error), error.to_string())),
+        Err(error) => {
+            if let Error::Dial(error) = &error {
+                facts.via = error.proxy.clone();
+            }
+            reach.failed = Some((phase(&error), error.to_string()));
+        }
     }
     facts.reach = Some(reach);
 }
