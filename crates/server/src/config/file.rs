@@ -6,12 +6,13 @@ use toml_edit::{Document, Item, TableLike, Value};
 
 use super::given::Given;
 use super::layers;
+use super::listener::{LISTENER_SETTINGS, NAME_LENGTH, is_name};
 use super::namespace::NAMESPACE_SETTINGS;
-use super::settings::SETTINGS;
+use super::settings::{SETTINGS, Setting};
 use super::{Config, Problems, Source};
-use crate::policy::Namespace;
 
 const NAMESPACES: &str = "namespaces";
+const LISTENERS: &str = "listener";
 
 /// Applies every setting of the text; what cannot be applied becomes a problem and the rest goes on.
 pub(super) fn apply(config: &mut Config, path: &Path, text: &str, problems: &mut Problems) {
@@ -41,13 +42,14 @@ impl File<'_> {
             let is_section = SETTINGS.iter().any(|setting| setting.path.starts_with(&inner));
             match item.as_table_like() {
                 Some(inner) if path == NAMESPACES => self.namespaces(config, inner, problems),
+                Some(inner) if path == LISTENERS => self.listeners(config, inner, problems),
                 Some(table) if is_section => self.section(config, &inner, table, problems),
                 _ => match layers::find(&path) {
                     Some(setting) => match layers::apply(setting, config, &path, &given(item)) {
                         Ok(()) => config.note(&path, &source),
                         Err(message) => problems.push(Some(source), message),
                     },
-                    None if is_section || path == NAMESPACES => {
+                    None if is_section || path == NAMESPACES || path == LISTENERS => {
                         problems.push(Some(source), format!("{path}: expected a table, [{path}]"));
                     }
                     None => problems.push(Some(source), unknown(&path, section)),
@@ -68,7 +70,7 @@ impl File<'_> {
             }
             match item.as_table_like() {
                 Some(table) => {
-                    let namespace = self.namespace(&path, table, problems);
+                    let namespace = self.table_of(&path, table, NAMESPACE_SETTINGS, config, problems);
                     config.namespaces.0.insert(name.to_owned(), namespace);
                     config.note(&path, &source);
                 }
@@ -77,24 +79,53 @@ impl File<'_> {
         }
     }
 
-    fn namespace(&self, path: &str, table: &dyn TableLike, problems: &mut Problems) -> Namespace {
-        let mut namespace = Namespace::default();
+    /// `[listener.<name>]`.
+    fn listeners(&self, config: &mut Config, table: &dyn TableLike, problems: &mut Problems) {
+        for (name, item) in table.iter() {
+            let path = format!("{LISTENERS}.{name}");
+            let source = self.source_of(table, name);
+            if !is_name(name) {
+                let rule = format!(
+                    "a listener's name has 1 to {NAME_LENGTH} letters, digits, dots, hyphens and underscores"
+                );
+                problems.push(Some(source.clone()), format!("{path}: {rule}"));
+            }
+            match item.as_table_like() {
+                Some(table) => {
+                    let listener = self.table_of(&path, table, LISTENER_SETTINGS, config, problems);
+                    config.listeners.insert(name.to_owned(), listener);
+                    config.note(&path, &source);
+                }
+                None => problems.push(Some(source), format!("{path}: expected a table, [{path}]")),
+            }
+        }
+    }
+
+    /// One table whose name is the user's, with settings of its own.
+    fn table_of<T: Default>(
+        &self,
+        path: &str,
+        table: &dyn TableLike,
+        settings: &'static [Setting<T>],
+        config: &mut Config,
+        problems: &mut Problems,
+    ) -> T {
+        let mut target = T::default();
         for (key, item) in table.iter() {
             let source = self.source_of(table, key);
             let path = format!("{path}.{key}");
-            match NAMESPACE_SETTINGS.iter().find(|setting| setting.path == key) {
-                Some(setting) => {
-                    if let Err(message) = layers::apply(setting, &mut namespace, &path, &given(item)) {
-                        problems.push(Some(source), message);
-                    }
-                }
+            match settings.iter().find(|setting| setting.path == key) {
+                Some(setting) => match layers::apply(setting, &mut target, &path, &given(item)) {
+                    Ok(()) => config.note(&path, &source),
+                    Err(message) => problems.push(Some(source), message),
+                },
                 None => {
-                    let names = NAMESPACE_SETTINGS.iter().map(|setting| setting.path.to_owned());
+                    let names = settings.iter().map(|setting| setting.path.to_owned());
                     problems.push(Some(source), unknown_among(&path, key, names));
                 }
             }
         }
-        namespace
+        target
     }
 
     fn source_of(&self, table: &dyn TableLike, key: &str) -> Source {
@@ -116,7 +147,8 @@ fn unknown(path: &str, section: &str) -> String {
     };
     let sections = names("").filter_map(|path| path.split_once('.')).map(|(section, _)| section);
     let here = names("").filter(|path| path.starts_with(section)).map(str::to_owned);
-    let candidates = here.chain(sections.map(str::to_owned)).chain([NAMESPACES.to_owned()]);
+    let candidates =
+        here.chain(sections.map(str::to_owned)).chain([NAMESPACES, LISTENERS].map(str::to_owned));
     unknown_among(path, path, candidates)
 }
 

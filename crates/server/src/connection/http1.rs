@@ -51,7 +51,7 @@ pub(super) async fn serve(
 }
 
 async fn by_head(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead, remote: &Arc<Remote>) {
-    if site.serves.doors && door::wants(&head.request) {
+    if site.serves.doors.any() && door::wants(&head.request) {
         return door::over_stream(app, remote, stream, head).await;
     }
     match check_request(&head.request) {
@@ -115,7 +115,7 @@ async fn over_hyper(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHe
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(address = ?remote.address, %error, "an HTTP connection ended with an error");
+        tracing::debug!(address = ?remote.address(), %error, "an HTTP connection ended with an error");
     }
 }
 

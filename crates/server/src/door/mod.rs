@@ -24,7 +24,7 @@ use trunkline_net::http2::Connect;
 mod websocket;
 
 use crate::App;
-use crate::config::Origins;
+use crate::config::{Doors, Origins};
 use crate::connection::{Remote, not_admitted, refusal, too_many_headers};
 use crate::http::{TRUNKLINE, VERSION, bearer};
 use crate::listener::Serves;
@@ -44,6 +44,12 @@ const WAYS_IN: &str = "clients come in by WebSocket: GET /connect with Upgrade: 
 
 /// The dialect that is spoken, offered or not.
 const SUBPROTOCOL: &str = trunkline_dialect::NAME;
+
+/// The first of these doors, as the configuration writes it, that this build does not have.
+pub(crate) fn not_built_in(doors: Doors) -> Option<&'static str> {
+    let missing = [(doors.lines, "lines"), (doors.stream, "stream"), (doors.sse, "sse")];
+    missing.into_iter().find(|(asked, _)| *asked).map(|(_, name)| name)
+}
 
 /// Whether a request is for a door and not for plain HTTP: an upgrade of `/connect`, or `OPTIONS /`.
 pub(crate) fn wants<B>(request: &http::Request<B>) -> bool {
@@ -143,7 +149,7 @@ pub(crate) fn over_http2(app: &Arc<App>, serves: Serves, remote: &Arc<Remote>, c
 /// The answer to a CONNECT that is for no door, as a route would give it.
 fn connect_elsewhere(serves: Serves, connect: &Connect) -> Option<Response<String>> {
     let path = connect.request().uri().path();
-    let elsewhere = connect.protocol().is_some() && !(serves.doors && path == CONNECT);
+    let elsewhere = connect.protocol().is_some() && !(serves.doors.any() && path == CONNECT);
     elsewhere.then(|| refusal(StatusCode::NOT_FOUND, &format!("there is nothing at {path:?}")))
 }
 
@@ -180,7 +186,7 @@ fn upgrade_verdict<B>(app: &App, remote: &Remote, request: &http::Request<B>) ->
     if !headers.contains_key(UPGRADE) {
         return refused(Outcome::NotServed, way_in(request.version(), request.uri().path()));
     }
-    if !names_served(headers) {
+    if !(remote.way.doors.websocket && names_served(headers)) {
         let text = format!("Upgrade names nothing that is served here; served is: {SERVED}");
         return refused(Outcome::NotServed, refusal(StatusCode::BAD_REQUEST, &text));
     }
@@ -192,6 +198,10 @@ fn connect_verdict(app: &App, remote: &Remote, connect: &Connect) -> Verdict<(Ac
     let policy = policy(app, remote, connect.request().headers());
     // What is not served is not served to anybody, however many they are.
     if connect.protocol() == Some(handshake::HTTP2_PROTOCOL) {
+        if !remote.way.doors.websocket {
+            let text = "this door is not open on this listener";
+            return refused(Outcome::NotServed, refusal(StatusCode::NOT_IMPLEMENTED, text));
+        }
         admit(app, remote)?;
     }
     let accepted = sign(connect.judge(&policy))?;
@@ -219,7 +229,7 @@ fn policy(app: &App, remote: &Remote, headers: &HeaderMap) -> AcceptPolicy {
         require_subprotocol: headers.contains_key(handshake::SEC_WEBSOCKET_PROTOCOL),
         origin: origin_policy(&app.config.origins),
         // Plaintext here says nothing of what the page's browser did: a proxy in front may have taken the TLS off.
-        secure: remote.tls.then_some(true),
+        secure: remote.tls().then_some(true),
         extensions: app.extensions.clone(),
         ..AcceptPolicy::default()
     }

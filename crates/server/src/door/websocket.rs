@@ -65,7 +65,7 @@ struct ByWebSocket(Arc<Remote>);
 
 impl Whence for ByWebSocket {
     fn origin(&self) -> Origin {
-        Origin { door: Door::WebSocket, address: self.0.address }
+        Origin { door: Door::WebSocket, address: self.0.address() }
     }
 }
 

@@ -37,15 +37,16 @@ pub(crate) const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG
 /// All that one kind of listener serves over plain HTTP.
 pub(crate) fn router(app: &Arc<App>, serves: Serves) -> Router {
     let mut router = Router::new();
-    if serves.doors {
+    let doors = serves.doors.any();
+    if doors {
         router = router.route("/connect", any(door::over_hyper));
     }
-    router = match (serves.doors, serves.dev) {
+    router = match (doors, serves.dev) {
         (true, true) => router.route("/", options(door::over_hyper).get(dev::page)),
         (true, false) => router.route("/", options(door::over_hyper)),
         (false, _) => router,
     };
-    if serves.doors && serves.dev {
+    if doors && serves.dev {
         router = router.route("/dev/ticket", post(dev::ticket)).route("/{asset}", get(dev::asset));
     }
     if serves.api {
@@ -130,10 +131,11 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::config::Doors;
     use crate::{Config, Server};
 
     async fn status(app: &Arc<App>, local: bool, path: &str, key: Option<&str>) -> (StatusCode, bool) {
-        let serves = Serves { doors: true, api: true, dev: false, local };
+        let serves = Serves { doors: Doors::ALL, api: true, dev: false, local };
         let mut request = Request::get(path);
         if let Some(key) = key {
             request = request.header(AUTHORIZATION, format!("Bearer {key}"));
