@@ -3,7 +3,7 @@
 MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit autobahn autobahn-full strict interop proxy acme browser idle fuzz sanitize bench bench-full bench-check bench-deflate
+.PHONY: help run test lint unit autobahn autobahn-full strict interop doors proxy acme browser idle fuzz sanitize bench bench-full bench-check bench-deflate
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ strict: ## what Autobahn does not check, on raw sockets
 
 interop: ## Python websockets and Node ws, both directions
 	@compliance/suite interop
+
+doors: ## nc, socat and curl at the doors for lines and events
+	@compliance/suite doors
 
 proxy: ## `trunkline connect` through Squid and MicroSocks
 	@compliance/suite proxy

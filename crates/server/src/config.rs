@@ -62,6 +62,8 @@ pub struct Config {
     pub session: Session,
     /// The websocket door.
     pub websocket: WebSocket,
+    /// The lines door.
+    pub lines: Lines,
     /// Every limit.
     pub limits: Limits,
     /// How a dead connection is noticed.
@@ -107,6 +109,13 @@ pub struct Session {
 pub struct WebSocket {
     /// Whether a client's offer of permessage-deflate (RFC 7692) is taken.
     pub deflate: bool,
+}
+
+/// The lines door.
+#[derive(Debug, Clone)]
+pub struct Lines {
+    /// The token of `Upgrade` that opens it, besides `hub-lines`.
+    pub upgrade: String,
 }
 
 /// Every limit. What each is for stands beside its line in [`SETTINGS`].
@@ -318,6 +327,12 @@ impl Default for Session {
 impl Default for WebSocket {
     fn default() -> Self {
         WebSocket { deflate: true }
+    }
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Lines { upgrade: "firepresence".to_owned() }
     }
 }
 

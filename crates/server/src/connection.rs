@@ -7,10 +7,12 @@
 
 mod http1;
 mod http2;
+mod patient;
 mod raw;
 mod tls;
 
 pub(crate) use http2::too_many_headers;
+pub(crate) use patient::Patient;
 pub(crate) use raw::speaks;
 
 use std::io;
@@ -80,6 +82,14 @@ impl Remote {
     /// Whether this server did TLS for it.
     pub(crate) fn tls(&self) -> bool {
         self.way.tls == Tls::On
+    }
+
+    /// Whether nobody between the client and us can read what is said, nor take it for something else: TLS, of ours or of a listed
+    /// proxy, a unix socket, loopback. What is not masked is said nowhere else.
+    pub(crate) fn is_private(&self, app: &App) -> bool {
+        let Some(ip) = self.address.ip() else { return true };
+        let proxied = self.way.tls == Tls::Offloaded && app.config.listen.trusted.contains(ip);
+        self.tls() || ip.is_loopback() || proxied
     }
 
     /// Counts a handshake of its address.

@@ -48,6 +48,8 @@ pub(crate) struct Metrics {
     rejected: Family<Label, Counter>,
     handshakes: Family<Label, Counter>,
     websockets: Family<Labels2, Gauge>,
+    lines: Gauge,
+    event_streams: Gauge,
     http_answers: Family<Codes, Counter>,
     pub(crate) messages_in: Busy,
     pub(crate) messages_out: Busy,
@@ -91,6 +93,8 @@ impl Metrics {
                 "websockets",
                 "WebSockets that are open now, by HTTP version and by whether messages may be compressed",
             ),
+            lines: gauge(r, "lines", "Connections of the lines door that are open now"),
+            event_streams: gauge(r, "event_streams", "Streams of server-sent events that are open now"),
             http_answers: family(r, "http_answers", "Answers over plain HTTP, by status"),
             messages_in: busy(r, "messages_in", "Messages received from clients"),
             messages_out: busy(r, "messages_out", "Messages handed to clients' connections"),
@@ -153,9 +157,17 @@ impl Metrics {
 
     /// Counts a WebSocket as open until what this gives is dropped.
     pub(crate) fn websocket(&self, via: Via, deflate: bool) -> Open {
-        let gauge = self.websockets.get_or_create(&labels(via, deflate)).clone();
-        gauge.inc();
-        Open(gauge)
+        Open::one_of(&self.websockets.get_or_create(&labels(via, deflate)))
+    }
+
+    /// Counts a connection of the lines door as open until what this gives is dropped.
+    pub(crate) fn lines(&self) -> Open {
+        Open::one_of(&self.lines)
+    }
+
+    /// Counts a stream of events as open until what this gives is dropped.
+    pub(crate) fn event_stream(&self) -> Open {
+        Open::one_of(&self.event_streams)
     }
 
     pub(crate) fn http_answered(&self, status: StatusCode) {
@@ -176,6 +188,13 @@ impl Metrics {
 
 /// One of what a gauge counts.
 pub(crate) struct Open(Gauge);
+
+impl Open {
+    fn one_of(gauge: &Gauge) -> Open {
+        gauge.inc();
+        Open(gauge.clone())
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {

@@ -42,11 +42,21 @@ use crate::ticket::Grant;
 #[derive(Debug)]
 pub(crate) struct Peer {
     rules: Arc<Rules>,
+    manner: Manner,
     state: State,
     /// A new session takes it over; a client that comes back goes on with its session's.
     allowance: Arc<Allowance>,
     /// What is under way; nothing most of the time.
     busy: Option<Box<Busy>>,
+}
+
+/// What a door has to say of what comes in by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Each message stands for itself: what is no command is answered, and the next may be one.
+    Messages,
+    /// Objects follow each other without frames: behind what is no command, and has no id either, nothing can be trusted.
+    Objects,
 }
 
 /// What is under way.
@@ -167,13 +177,25 @@ pub(crate) enum Why {
 
 impl Peer {
     /// A client that has said nothing yet.
-    pub(crate) fn new(rules: Arc<Rules>, now: Now) -> Peer {
+    pub(crate) fn new(rules: Arc<Rules>, now: Now, manner: Manner) -> Peer {
         Peer {
+            manner,
             state: State::Fresh { deadline: now.instant + rules.limits.connect_timeout },
             allowance: Arc::new(Allowance::new(now.instant)),
             rules,
             busy: None,
         }
+    }
+
+    /// One who has a session, and says something of it beside its link.
+    pub(crate) fn visiting(
+        rules: Arc<Rules>,
+        link: LinkId,
+        grant: Arc<Grant>,
+        allowance: Arc<Allowance>,
+    ) -> Peer {
+        let session = Session { link, grant, silent: false, deadline: None, told: false };
+        Peer { state: State::Connected(session), allowance, rules, manner: Manner::Messages, busy: None }
     }
 
     /// The credential that came with the handshake. Answered by the push `connected`, or by the end.
@@ -192,9 +214,7 @@ impl Peer {
             let link = session.link;
             self.busy().events.push_back(Event::Used(link));
         }
-        if !matches!(self.state, State::Ended(_)) {
-            self.receive_command(now, message);
-        }
+        self.receive_command(now, message);
     }
 
     /// What came of a task that [`poll_event`](Peer::poll_event) gave out.

@@ -6,7 +6,7 @@
 use super::Config;
 use super::given::{Expected, Given};
 use super::listener::LISTEN_SETTINGS;
-use super::readers::{client_certificates, node_name, origins, secret, session_key};
+use super::readers::{client_certificates, node_name, origins, secret, session_key, upgrade_token};
 
 /// One setting: a line of the reference.
 #[derive(Debug)]
@@ -195,6 +195,14 @@ const OTHER_SETTINGS: &[Setting] = &[
         "Whether clients may compress (permessage-deflate), and are compressed to.",
         |c, v| {
             c.websocket.deflate = v.bool()?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "lines.upgrade" = "\"firepresence\"",
+        "The token of `Upgrade` that opens the lines door, besides `hub-lines`.",
+        |c, v| {
+            c.lines.upgrade = upgrade_token(v)?;
             Ok(())
         }
     ),

@@ -19,7 +19,7 @@ use trunkline_net::handshake::{Rejected, Rule, check_request};
 use trunkline_net::http1::{RequestHead, Rewind, read_request, refuse};
 use trunkline_net::{Error, Why};
 
-use super::{Remote, Site, refusal};
+use super::{Patient, Remote, Site, refusal};
 use crate::App;
 use crate::door;
 use crate::http::{TRUNKLINE, VERSION};
@@ -104,7 +104,7 @@ async fn over_hyper(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHe
         .header_read_timeout(limits.head_timeout)
         .max_headers(limits.head_headers)
         .max_buf_size(limits.head.max(HYPER_BUFFER_MIN))
-        .serve_connection(TokioIo::new(Rewind::head(head, stream)), service)
+        .serve_connection(TokioIo::new(Patient::new(Rewind::head(head, stream))), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

@@ -22,7 +22,8 @@ mod dev;
 mod problem;
 
 pub(crate) use auth::bearer;
-pub(crate) use problem::Problem;
+pub(crate) use body::read_json;
+pub(crate) use problem::{Problem, header_of, status};
 
 use crate::App;
 use crate::door;
@@ -40,6 +41,11 @@ pub(crate) fn router(app: &Arc<App>, serves: Serves) -> Router {
     let doors = serves.doors.any();
     if doors {
         router = router.route("/connect", any(door::over_hyper));
+    }
+    if serves.doors.sse {
+        router = router
+            .route("/events", get(door::sse::events).options(door::sse::preflight))
+            .route("/commands", post(door::sse::commands).options(door::sse::preflight));
     }
     router = match (doors, serves.dev) {
         (true, true) => router.route("/", options(door::over_hyper).get(dev::page)),
