@@ -104,7 +104,7 @@ impl<W: Whence> Client<W> {
         let mut client = Client {
             node: node.clone(),
             outbox: node.add_connection(),
-            peer: Peer::new(node.rules.clone(), node.clock.now(), whence.manner()),
+            peer: Peer::new(node.rules.clone(), node.clock.now()),
             work: None,
             sleep: None,
             closing: None,
@@ -130,14 +130,14 @@ impl<W: Whence> Client<W> {
     /// One whole message of the client.
     pub(crate) fn receive(&mut self, message: &[u8]) {
         self.node.counts().commands.fetch_add(1, Ordering::Relaxed);
-        self.peer.receive(self.node.clock.now(), message);
+        self.peer.receive(self.node.clock.now(), message, self.whence.manner());
         self.drain_peer();
     }
 
     /// A command that the door says in its place. It is no sign that the client has read anything yet.
     pub(crate) fn stand_in(&mut self, command: &[u8]) {
         self.node.counts().commands.fetch_add(1, Ordering::Relaxed);
-        self.peer.receive_command(self.node.clock.now(), command);
+        self.peer.receive_command(self.node.clock.now(), command, Manner::Messages);
         self.drain_peer();
     }
 

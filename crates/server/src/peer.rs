@@ -42,7 +42,6 @@ use crate::ticket::Grant;
 #[derive(Debug)]
 pub(crate) struct Peer {
     rules: Arc<Rules>,
-    manner: Manner,
     state: State,
     /// A new session takes it over; a client that comes back goes on with its session's.
     allowance: Arc<Allowance>,
@@ -177,9 +176,8 @@ pub(crate) enum Why {
 
 impl Peer {
     /// A client that has said nothing yet.
-    pub(crate) fn new(rules: Arc<Rules>, now: Now, manner: Manner) -> Peer {
+    pub(crate) fn new(rules: Arc<Rules>, now: Now) -> Peer {
         Peer {
-            manner,
             state: State::Fresh { deadline: now.instant + rules.limits.connect_timeout },
             allowance: Arc::new(Allowance::new(now.instant)),
             rules,
@@ -195,7 +193,7 @@ impl Peer {
         allowance: Arc<Allowance>,
     ) -> Peer {
         let session = Session { link, grant, silent: false, deadline: None, told: false };
-        Peer { state: State::Connected(session), allowance, rules, manner: Manner::Messages, busy: None }
+        Peer { state: State::Connected(session), allowance, rules, busy: None }
     }
 
     /// The credential that came with the handshake. Answered by the push `connected`, or by the end.
@@ -207,14 +205,14 @@ impl Peer {
     }
 
     /// One whole message of the client. Never fails: what is wrong with it is answered.
-    pub(crate) fn receive(&mut self, now: Now, message: &[u8]) {
+    pub(crate) fn receive(&mut self, now: Now, message: &[u8], manner: Manner) {
         if let State::Connected(session) = &mut self.state
             && std::mem::take(&mut session.silent)
         {
             let link = session.link;
             self.busy().events.push_back(Event::Used(link));
         }
-        self.receive_command(now, message);
+        self.receive_command(now, message, manner);
     }
 
     /// What came of a task that [`poll_event`](Peer::poll_event) gave out.

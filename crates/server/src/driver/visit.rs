@@ -8,7 +8,7 @@ use trunkline_dialect::{Code, ErrorBody};
 use super::task::{self, Finished, Place};
 use crate::encoded::Encoded;
 use crate::node::Node;
-use crate::peer::{Event, Peer, Task};
+use crate::peer::{Event, Manner, Peer, Task};
 use crate::session::{Origin, Visit};
 
 /// Does one command, and gives the reply. `None` if there is none to what came.
@@ -19,7 +19,7 @@ pub(crate) async fn visit(node: &Arc<Node>, visit: Visit, origin: Origin, comman
     let Visit { link, grant, allowance } = visit;
     node.counts().commands.fetch_add(1, Ordering::Relaxed);
     let mut peer = Peer::visiting(node.rules.clone(), link, grant.clone(), allowance.clone());
-    peer.receive_command(node.clock.now(), command);
+    peer.receive_command(node.clock.now(), command, Manner::Messages);
     loop {
         if let Some(reply) = peer.poll_transmit() {
             return Some(reply);

@@ -8,7 +8,7 @@ use crate::policy::Act;
 
 impl Peer {
     /// One command, whoever says it.
-    pub(crate) fn receive_command(&mut self, now: Now, message: &[u8]) {
+    pub(crate) fn receive_command(&mut self, now: Now, message: &[u8], manner: Manner) {
         let limits = trunkline_dialect::Limits {
             data: self.rules.limits.publication,
             ..trunkline_dialect::Limits::default()
@@ -17,7 +17,7 @@ impl Peer {
             return;
         }
         let incoming = json::decode_command(message, &limits);
-        if let (Manner::Objects, Err(bad @ BadCommand { id: None, .. })) = (self.manner, &incoming) {
+        if let (Manner::Objects, Err(bad @ BadCommand { id: None, .. })) = (manner, &incoming) {
             return self.end(Ending::no_command(bad));
         }
         if !self.allowance.command(self.rules.limits.commands, now.instant) {

@@ -29,7 +29,7 @@ impl World {
             [("room", base), ("slow", slow), ("news", news)].map(|(name, one)| (name.to_owned(), one));
         let now = Now { instant: Instant::now(), unix_ms: 1_000_000 };
         let rules = Rules { node: "n1".to_owned(), limits, policy: Policy::new(named) };
-        World { peer: Peer::new(Arc::new(rules), now, Manner::Messages), now }
+        World { peer: Peer::new(Arc::new(rules), now), now }
     }
 
     fn connected() -> World {
