@@ -30,6 +30,7 @@ mod namespace;
 mod problem;
 mod readers;
 mod secret;
+mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub(crate) use listen::Entrance;
 pub use listen::{Api, ApiListen, Doors, Listen, NamedListener, ProxyProtocol, Speaks, Trusted};
 pub use problem::{Problem, Problems, Source};
 pub use secret::{Secret, SessionKey};
+pub(crate) use service::{Auth, BUILT_IN, ServiceConfig, UpstreamAddress};
 pub use settings::{SETTINGS, Setting};
 pub use tls::{Acme, Certificates, ClientCertificates, Tls};
 
@@ -74,6 +76,8 @@ pub struct Config {
     pub tickets: Tickets,
     /// The namespaces that channels may be in: the part of the name before the first colon. Said in the file alone.
     pub(crate) namespaces: Namespaces,
+    /// What streams can be opened to, besides what is built in. Said in the file alone.
+    pub(crate) services: BTreeMap<String, ServiceConfig>,
     /// How the server stops.
     pub stop: Stop,
     /// This node's name, told to clients in `connected`. `None`: a random one.

@@ -13,7 +13,6 @@ mod tls;
 
 pub(crate) use http2::too_many_headers;
 pub(crate) use patient::Patient;
-pub(crate) use raw::speaks;
 
 use std::io;
 use std::sync::Arc;

@@ -57,6 +57,7 @@ mod peer;
 mod policy;
 mod presence;
 mod rate;
+mod service;
 mod session;
 mod shutdown;
 mod stream;
@@ -74,6 +75,7 @@ use clock::Clock;
 use config::Secret;
 use metrics::Metrics;
 use node::Node;
+use service::Services;
 use shutdown::Stop;
 use tls::Renewal;
 
@@ -97,6 +99,7 @@ pub(crate) struct App {
     extensions: Vec<Arc<dyn Extension>>,
     api_key: Secret,
     node: Arc<Node>,
+    services: Services,
     metrics: Metrics,
     admission: Arc<Admission>,
     stop: Arc<Stop>,
@@ -135,6 +138,7 @@ impl Server {
             metrics,
             tls,
             node,
+            services: Services::new(&config),
             admission: Admission::new(&config.limits, &config.listen.trusted),
             config,
         };

@@ -26,7 +26,7 @@ use crate::node::{Figures, Node};
 mod labels;
 
 use labels::Label;
-pub(crate) use labels::{Outcome, Reason, TlsOutcome, Via};
+pub(crate) use labels::{Carriage, Outcome, Reason, TlsOutcome, Via};
 
 /// The text format that [`Metrics::render`] writes.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -50,6 +50,9 @@ pub(crate) struct Metrics {
     websockets: Family<Labels2, Gauge>,
     lines: Gauge,
     event_streams: Gauge,
+    streams: Family<Label, Gauge>,
+    pub(crate) stream_bytes_in: Busy,
+    pub(crate) stream_bytes_out: Busy,
     http_answers: Family<Codes, Counter>,
     pub(crate) messages_in: Busy,
     pub(crate) messages_out: Busy,
@@ -95,6 +98,9 @@ impl Metrics {
             ),
             lines: gauge(r, "lines", "Connections of the lines door that are open now"),
             event_streams: gauge(r, "event_streams", "Streams of server-sent events that are open now"),
+            streams: family(r, "streams", "Raw streams that are open now, by what carries them"),
+            stream_bytes_in: busy(r, "stream_bytes_in", "Bytes that services took from raw streams"),
+            stream_bytes_out: busy(r, "stream_bytes_out", "Bytes of services that raw streams took"),
             http_answers: family(r, "http_answers", "Answers over plain HTTP, by status"),
             messages_in: busy(r, "messages_in", "Messages received from clients"),
             messages_out: busy(r, "messages_out", "Messages handed to clients' connections"),
@@ -118,6 +124,9 @@ impl Metrics {
         }
         for outcome in TlsOutcome::ALL {
             drop(metrics.tls_handshakes.get_or_create(&outcome.label()));
+        }
+        for carriage in Carriage::ALL {
+            drop(metrics.streams.get_or_create(&carriage.label()));
         }
         for ok in [true, false] {
             drop(metrics.tls_reloads.get_or_create(&reload_label(ok)));
@@ -168,6 +177,11 @@ impl Metrics {
     /// Counts a stream of events as open until what this gives is dropped.
     pub(crate) fn event_stream(&self) -> Open {
         Open::one_of(&self.event_streams)
+    }
+
+    /// Counts a raw stream as open until what this gives is dropped.
+    pub(crate) fn stream(&self, carriage: Carriage) -> Open {
+        Open::one_of(&self.streams.get_or_create(&carriage.label()))
     }
 
     pub(crate) fn http_answered(&self, status: StatusCode) {

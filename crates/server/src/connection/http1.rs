@@ -22,6 +22,7 @@ use trunkline_net::{Error, Why};
 use super::{Patient, Remote, Site, refusal};
 use crate::App;
 use crate::door;
+use crate::door::stream::Target;
 use crate::http::{TRUNKLINE, VERSION};
 use crate::metrics::Reason;
 use crate::stream::Stream;
@@ -54,10 +55,18 @@ async fn by_head(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead,
     if site.serves.doors.any() && door::wants(&head.request) {
         return door::over_stream(app, remote, stream, head).await;
     }
+    if let Some(target) = stream_target(app, site, &head.request) {
+        return door::stream::over_stream(app, remote, stream, head, target).await;
+    }
     match check_request(&head.request) {
         Ok(()) => over_hyper(app, site, stream, head, remote).await,
         Err(rejected) => refuse_head(app, stream, &rejected.into()).await,
     }
+}
+
+/// Which service a request is for, if it is for one.
+pub(super) fn stream_target<B>(app: &App, site: &Site, request: &http::Request<B>) -> Option<Target> {
+    if site.serves.doors.stream { door::stream::target(app, request) } else { None }
 }
 
 /// Answers a head that could not be read.
@@ -88,9 +97,13 @@ async fn over_hyper(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHe
     let service = service_fn(|request: http::Request<Incoming>| {
         let (router, remote) = (site.router.clone(), remote.clone());
         let checked = check_request(&request);
+        let (app, target) = (app.clone(), stream_target(app, site, &request));
         async move {
             if let Err(rejected) = checked {
                 return Ok(broken_request(&rejected).map(Body::from));
+            }
+            if let Some(target) = target {
+                return Ok(door::stream::over_http(&app, &remote, request, target).await);
             }
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(remote);

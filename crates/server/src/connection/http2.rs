@@ -9,7 +9,7 @@ use tower::ServiceExt;
 use trunkline_net::http1::Rewind;
 use trunkline_net::http2::{Exchange, Incoming, Server};
 
-use super::{Remote, Site, refusal};
+use super::{Remote, Site, http1, refusal};
 use crate::App;
 use crate::door;
 use crate::stream::Stream;
@@ -51,12 +51,17 @@ pub(super) async fn serve(app: &Arc<App>, site: &Site, stream: Rewind<Stream>, r
 /// Answers one request in a task of its own, so that none waits for another.
 fn answer(app: &Arc<App>, site: &Site, remote: &Arc<Remote>, exchange: Exchange) {
     let (app, router, remote) = (app.clone(), site.router.clone(), remote.clone());
+    let target = http1::stream_target(&app, site, exchange.request());
     tokio::spawn(async move {
         let most_headers = app.config.limits.head_headers;
+        let app = &app;
         let answered = exchange.answer(|request| async move {
             let mut request = request.map(Body::new);
             if let Some(refused) = refused(&mut request, most_headers) {
                 return refused.map(Body::from);
+            }
+            if let Some(target) = target {
+                return door::stream::over_http(app, &remote, request, target).await;
             }
             request.extensions_mut().insert(remote);
             let Ok(response) = router.oneshot(request).await;

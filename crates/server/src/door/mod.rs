@@ -25,10 +25,11 @@ mod cors;
 mod guard;
 pub(crate) mod lines;
 pub(crate) mod sse;
+pub(crate) mod stream;
 mod websocket;
 
 use crate::App;
-use crate::config::{Doors, Origins};
+use crate::config::Origins;
 use crate::connection::{Patient, Remote, not_admitted, refusal, too_many_headers};
 use crate::http::{TRUNKLINE, VERSION, bearer};
 use crate::listener::Serves;
@@ -50,12 +51,6 @@ const WAYS_IN: &str = "clients come in by WebSocket: GET /connect with Upgrade: 
 
 /// The dialect that is spoken, offered or not.
 const SUBPROTOCOL: &str = trunkline_dialect::NAME;
-
-/// The first of these doors, as the configuration writes it, that this build does not have.
-pub(crate) fn not_built_in(doors: Doors) -> Option<&'static str> {
-    let missing = [(doors.stream, "stream")];
-    missing.into_iter().find(|(asked, _)| *asked).map(|(_, name)| name)
-}
 
 /// Whether a request is for a door and not for plain HTTP: an upgrade of `/connect`, or `OPTIONS /`.
 pub(crate) fn wants<B>(request: &http::Request<B>) -> bool {
@@ -144,6 +139,9 @@ fn taken_back(upgraded: hyper::Result<hyper::upgrade::Upgraded>) -> Option<(Stre
 
 /// A CONNECT in an HTTP/2 connection.
 pub(crate) fn over_http2(app: &Arc<App>, serves: Serves, remote: &Arc<Remote>, connect: Connect) {
+    if let Some(target) = stream::target(app, connect.request()).filter(|_| serves.doors.stream) {
+        return stream::over_http2(app, remote, connect, target);
+    }
     let headers = connect.request().headers();
     let elsewhere = || connect_elsewhere(serves, &connect);
     if let Some(answer) = too_many_headers(headers, app.config.limits.head_headers).or_else(elsewhere) {
@@ -310,7 +308,7 @@ fn broken_rule(rejected: &Rejected) -> Refused {
         Rule::Version => Outcome::BadVersion,
         Rule::Origin => Outcome::BadOrigin,
         Rule::NoSubprotocol => Outcome::NoSubprotocol,
-        Rule::Protocol | Rule::Tunnel => Outcome::NotServed,
+        Rule::Protocol | Rule::Tunnel | Rule::UpgradeProtocol | Rule::ConnectProtocol => Outcome::NotServed,
         _ => Outcome::BadRequest,
     };
     let mut response = match rejected.rule() {

@@ -6,6 +6,7 @@ pub(crate) mod http2;
 pub(crate) mod lines;
 pub(crate) mod peer;
 pub(crate) mod raw;
+pub(crate) mod stream;
 pub(crate) mod tls;
 
 use std::net::SocketAddr;
