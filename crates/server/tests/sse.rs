@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::events::{Events, command};
+use support::http2::Client;
 use support::lines::Lines;
 use support::peer::Peer;
 use support::raw::{ask, dial, read_answer};
-use support::{eventually, start, start_with};
+use support::{eventually, start, start_with, within};
 use tokio::io::AsyncWriteExt;
 
 async fn publish(peer: &mut Peer, data: impl Into<Value>) {
@@ -303,6 +304,37 @@ async fn a_client_that_does_not_read_stalls_nobody_and_misses_nothing_that_histo
     for offset in 1..=300 {
         assert_eq!(ann.next().await.expect("a push")["pub"]["offset"], offset);
     }
+}
+
+#[tokio::test]
+async fn many_streams_share_one_http2_connection_and_each_counts() {
+    const STREAMS: usize = 40;
+    let server = start().await;
+    let client = Client::start(dial(server.address).await).await;
+    let mut streams = Vec::new();
+    for number in 0..STREAMS {
+        let ticket = server.ticket(&format!("user-{number}")).await;
+        let url = format!("http://{}/events?channels=room:1&ticket={ticket}", server.address);
+        let (head, body) = client.open(&url).await;
+        assert_eq!(head.status(), 200);
+        streams.push((body, String::new()));
+    }
+    assert_eq!(server.metric("trunkline_event_streams").await, STREAMS as f64);
+    // Each is a connection of its own, beside the one that carries them and the one that asks.
+    assert_eq!(server.metric("trunkline_connections").await, (STREAMS + 2) as f64);
+    server.post("publish", &json!({"channel": "room:1", "data": "to all"})).await;
+    for (body, said) in &mut streams {
+        while !said.contains("to all") {
+            let data = within(body.data()).await.expect("more").expect("an open stream");
+            body.flow_control().release_capacity(data.len()).expect("an open stream");
+            *said += std::str::from_utf8(&data).expect("text");
+        }
+    }
+    drop(streams.split_off(1));
+    eventually("those that were reset are gone", || async {
+        server.metric("trunkline_event_streams").await < 1.5
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ impl File<'_> {
 
     /// `[listener.<name>]`.
     fn listeners(&self, config: &mut Config, table: &dyn TableLike, problems: &mut Problems) {
-        for (name, path, table) in self.named(LISTENERS, table, problems) {
+        for (name, path, table) in self.named(LISTENERS, config, table, problems) {
             let listener = self.table_of(&path, table, LISTENER_SETTINGS, config, problems);
             config.listeners.insert(name.to_owned(), listener);
         }
@@ -92,7 +92,7 @@ impl File<'_> {
 
     /// `[service.<name>]`.
     fn services(&self, config: &mut Config, table: &dyn TableLike, problems: &mut Problems) {
-        for (name, path, table) in self.named(SERVICES, table, problems) {
+        for (name, path, table) in self.named(SERVICES, config, table, problems) {
             let service = self.table_of(&path, table, SERVICE_SETTINGS, config, problems);
             config.services.insert(name.to_owned(), service);
         }
@@ -102,6 +102,7 @@ impl File<'_> {
     fn named<'t>(
         &self,
         section: &str,
+        config: &mut Config,
         table: &'t dyn TableLike,
         problems: &mut Problems,
     ) -> Vec<(&'t str, String, &'t dyn TableLike)> {
@@ -116,7 +117,10 @@ impl File<'_> {
                 problems.push(Some(source.clone()), format!("{path}: {rule}"));
             }
             match item.as_table_like() {
-                Some(table) => named.push((name, path, table)),
+                Some(table) => {
+                    config.note(&path, &source);
+                    named.push((name, path, table));
+                }
                 None => problems.push(Some(source), format!("{path}: expected a table, [{path}]")),
             }
         }

@@ -307,3 +307,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use axum::Extension;
 use axum::extract::{Query, Request, State};
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
-use http::header::{HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{HeaderMap, Method, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
@@ -202,7 +202,9 @@ fn upgrade_verdict<B>(app: &App, remote: &Remote, request: &http::Request<B>) ->
     let headers = request.headers();
     if !headers.contains_key(UPGRADE) {
         if cors::is_preflight(request) {
-            return refused(Outcome::NotServed, cors::preflight(app, remote, request, "GET, OPTIONS"));
+            let mut answer = cors::preflight(app, remote, request, "GET, OPTIONS");
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return refused(Outcome::NotServed, answer);
         }
         let served = served(app, remote);
         return refused(Outcome::NotServed, way_in(request.version(), request.uri().path(), &served));
@@ -282,7 +284,7 @@ fn way_in(version: Version, path: &str, served: &str) -> Response<String> {
     if let Ok(served) = HeaderValue::from_str(served) {
         headers.insert(UPGRADE, served);
     }
-    headers.insert(http::header::CONNECTION, HeaderValue::from_static("upgrade, close"));
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
     response
 }
 
