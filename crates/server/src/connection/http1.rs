@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,7 +19,7 @@ use trunkline_net::handshake::{Rejected, Rule, check_request};
 use trunkline_net::http1::{RequestHead, Rewind, read_request, refuse};
 use trunkline_net::{Error, Why};
 
-use super::{Remote, Site, refusal};
+use super::{Remote, Site, not_admitted, proxied, reason, refusal};
 use crate::App;
 use crate::door;
 use crate::http::{TRUNKLINE, VERSION};
@@ -50,14 +50,49 @@ pub(super) async fn serve(
     }
 }
 
-async fn by_head(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead, remote: &Arc<Remote>) {
+async fn by_head(
+    app: &Arc<App>,
+    site: &Site,
+    mut stream: Stream,
+    mut head: RequestHead,
+    remote: &Arc<Remote>,
+) {
     if site.serves.doors.any() && door::wants(&head.request) {
+        if let Err(refused) = recognise(app, remote, head.request.headers_mut()) {
+            let _ = refuse(&mut stream, &refused).await;
+            return;
+        }
         return door::over_stream(app, remote, stream, head).await;
     }
     match check_request(&head.request) {
         Ok(()) => over_hyper(app, site, stream, head, remote).await,
         Err(rejected) => refuse_head(app, stream, &rejected.into()).await,
     }
+}
+
+/// The connection becomes that of the client whose request for a door this is: with it or its refusal the HTTP connection ends.
+fn recognise(app: &App, remote: &Remote, headers: &mut HeaderMap) -> Result<(), Box<Response<String>>> {
+    let client = proxied::known(app, remote, headers)?;
+    remote.belongs_to(client).map_err(|why| {
+        app.metrics.rejected(reason(why));
+        Box::new(not_admitted(why))
+    })
+}
+
+/// The remote of one request: that of the connection, or, if a proxy brings it for somebody, one of its own.
+pub(super) fn remote_of<B>(
+    app: &App,
+    remote: &Arc<Remote>,
+    request: &mut http::Request<B>,
+) -> Result<Arc<Remote>, Box<Response<String>>> {
+    let client = proxied::known(app, remote, request.headers_mut())?;
+    if client == remote.known() {
+        return Ok(remote.clone());
+    }
+    remote.another(app, client).map_err(|why| {
+        app.metrics.rejected(reason(why));
+        Box::new(not_admitted(why))
+    })
 }
 
 /// Answers a head that could not be read.
@@ -86,13 +121,17 @@ pub(super) async fn refuse_head(app: &App, mut stream: Stream, error: &Error) {
 /// Everything that is no door: hyper reads on, beginning with the head that was read already.
 async fn over_hyper(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead, remote: &Arc<Remote>) {
     let service = service_fn(|request: http::Request<Incoming>| {
-        let (router, remote) = (site.router.clone(), remote.clone());
+        let (app, router, remote) = (app.clone(), site.router.clone(), remote.clone());
         let checked = check_request(&request);
         async move {
             if let Err(rejected) = checked {
                 return Ok(broken_request(&rejected).map(Body::from));
             }
             let mut request = request.map(Body::new);
+            let remote = match remote_of(&app, &remote, &mut request) {
+                Ok(remote) => remote,
+                Err(refused) => return Ok(refused.map(Body::from)),
+            };
             request.extensions_mut().insert(remote);
             let Ok(response) = router.oneshot(request).await;
             Ok::<_, Infallible>(response)

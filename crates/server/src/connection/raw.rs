@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Remote;
+use super::{Remote, proxied};
 use crate::App;
 use crate::config::Speaks;
 use crate::stream::Stream;
@@ -16,7 +16,10 @@ pub(crate) fn speaks(speaks: &Speaks) -> bool {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve(_app: &Arc<App>, speaks: &Speaks, stream: Stream, remote: &Arc<Remote>) {
+pub(super) async fn serve(app: &Arc<App>, speaks: &Speaks, stream: Stream, remote: &Arc<Remote>) {
+    if !proxied::may_be_raw(app, remote) {
+        return;
+    }
     tracing::error!(?speaks, address = ?remote.address(), "a listener for what is not built in");
     drop(stream);
 }
