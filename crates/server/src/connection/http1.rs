@@ -25,6 +25,7 @@ use crate::door;
 use crate::door::stream::Target;
 use crate::http::{TRUNKLINE, VERSION};
 use crate::metrics::Reason;
+use crate::service;
 use crate::stream::Stream;
 
 /// Serves one connection to its end, or until a door has it. The first head has to be there by `deadline`.
@@ -58,6 +59,13 @@ async fn by_head(
     mut head: RequestHead,
     remote: &Arc<Remote>,
 ) {
+    if service::probe::wants_upgrade(site.serves, &head.request) {
+        if let Err(refused) = recognise(app, remote, &mut head.request.headers().clone()) {
+            let _ = refuse(&mut stream, &refused).await;
+            return;
+        }
+        return service::probe::over_stream(app, remote, stream, head).await;
+    }
     if site.serves.doors.any() && door::wants(&head.request) {
         if let Err(refused) = recognise(app, remote, head.request.headers_mut()) {
             let _ = refuse(&mut stream, &refused).await;
