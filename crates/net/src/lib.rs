@@ -71,6 +71,7 @@ mod connect;
 )]
 mod dial;
 mod error;
+mod plain;
 mod scratch;
 mod shelf;
 #[cfg(feature = "stream")]
@@ -87,6 +88,7 @@ pub use connect::{Connector, RedirectError, RedirectProblem, connect, random_mas
 pub use dial::proxy::{ProxyPolicy, ProxyUrl, ProxyUrlError};
 pub use dial::{Addresses, DialCause, DialError, Dialled, Phase, Resolve, Timeouts};
 pub use error::{Error, HandshakeError};
+pub use plain::{Plain, Silence};
 pub use shelf::shelf;
 #[cfg(feature = "acme")]
 pub use transport::acme;
@@ -94,7 +96,7 @@ pub use transport::acme;
 pub use transport::http2;
 #[cfg(feature = "tls")]
 pub use transport::tls;
-pub use transport::{http1, tcp};
+pub use transport::{forwarded, http1, proxy_protocol, tcp};
 pub use trunkline_websocket::deflate::{self, DeflateConfig};
 pub use trunkline_websocket::handshake;
 pub use trunkline_websocket::url;

@@ -1,38 +1,43 @@
 //! From an accepted stream to a door or to plain HTTP.
 //!
 //! ```text
-//! accept ─▶ admit ─▶ TLS, where the listener has it ─▶ HTTP/1.1 ─▶ a door, or hyper and the routes
-//!                        (ALPN, or the first bytes) └▶ HTTP/2 ─▶ for each stream: a door, or the routes
+//! accept ─▶ admit ─▶ PROXY protocol ─▶ TLS, where the listener has them ─▶ HTTP/1.1 ─▶ a door, or hyper and the routes
+//!                                          (ALPN, or the first bytes) ├▶ HTTP/2 ─▶ for each stream: a door, or the routes
+//!                                                                     └▶ a door that is spoken from the first byte
 //! ```
 
 mod http1;
 mod http2;
+mod patient;
+mod proxied;
+mod raw;
+mod remote;
 mod tls;
 
 pub(crate) use http2::too_many_headers;
+pub(crate) use patient::Patient;
+pub(crate) use remote::{Remote, Way};
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use trunkline_net::http1::{Rewind, refuse};
 use trunkline_net::http2::{ALPN, Http, sniff};
 use trunkline_net::tls::ServerTls;
 
 use crate::App;
-use crate::address::ClientAddress;
-use crate::admission::{Admitted, NotAdmitted};
+use crate::address::{ClientAddress, Known};
+use crate::admission::NotAdmitted;
+use crate::config::Speaks;
 use crate::http::{TRUNKLINE, VERSION};
-use crate::listener::{Listener, Serves};
+use crate::listener::{Listener, Serves, Terms};
 use crate::metrics::Reason;
-use crate::shutdown::Live;
 use crate::stream::Stream;
 
 /// How long accepting pauses when the system has nothing to accept with: long enough for a connection to end,
@@ -43,47 +48,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// refused is answered by closing.
 const REFUSALS: usize = 256;
 
-/// Who is at the other end of one connection, counted until the last holder of it is gone. A WebSocket in an HTTP/2
-/// connection is a connection of its own, and has one of its own.
-#[derive(Debug)]
-pub(crate) struct Remote {
-    pub(crate) address: ClientAddress,
-    /// Whether this server did TLS for it.
-    pub(crate) tls: bool,
-    admitted: Admitted,
-    /// Whether the next handshake was counted already.
-    prepaid: AtomicBool,
-    _live: Live,
-}
-
-impl Remote {
-    pub(crate) fn new(app: &App, address: ClientAddress, tls: bool, admitted: Admitted) -> Arc<Remote> {
-        Arc::new(Remote { address, tls, admitted, prepaid: AtomicBool::new(false), _live: app.stop.enter() })
-    }
-
-    /// Counts a handshake of its address.
-    pub(crate) fn handshake(&self) -> Result<(), NotAdmitted> {
-        if self.prepaid.swap(false, Ordering::Relaxed) {
-            return Ok(());
-        }
-        self.admitted.handshake(Instant::now())
-    }
-
-    /// Its TLS handshake was counted: the first upgrade in it is not counted again.
-    fn prepay(&self) {
-        self.prepaid.store(true, Ordering::Relaxed);
-    }
-
-    /// One more connection of the same remote, inside the one that it has.
-    pub(crate) fn another(&self, app: &App) -> Result<Arc<Remote>, NotAdmitted> {
-        let admitted = app.admission.admit(self.address, Instant::now())?;
-        Ok(Remote::new(app, self.address, self.tls, admitted))
-    }
-}
-
 /// What one listener serves, and by what.
 struct Site {
     serves: Serves,
+    terms: Terms,
+    /// Where this server does TLS.
     tls: Option<ServerTls>,
     router: Router,
     refusals: Arc<Semaphore>,
@@ -99,6 +68,7 @@ pub(crate) async fn accept_loop(app: Arc<App>, listener: Listener) {
     }
     let site = Arc::new(Site {
         serves,
+        terms: listener.terms().clone(),
         tls: app.tls.clone().filter(|_| listener.is_tls()),
         router: crate::http::router(&app, serves),
         refusals: Arc::new(Semaphore::new(REFUSALS)),
@@ -130,9 +100,15 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 fn admit(app: &Arc<App>, site: &Arc<Site>, stream: Stream, address: ClientAddress) {
-    match app.admission.admit(address, Instant::now()) {
+    if site.terms.proxy_protocol && !app.admission.trusts(address) {
+        app.metrics.rejected(Reason::ProxyNotListed);
+        tracing::debug!(?address, "closed a connection that is of no listed proxy");
+        return;
+    }
+    match app.admission.admit(Known::by_socket(address), Instant::now()) {
         Ok(admitted) => {
-            let remote = Remote::new(app, address, site.tls.is_some(), admitted);
+            let way = Way { tls: site.terms.tls, doors: site.serves.doors };
+            let remote = Remote::new(app, way, admitted);
             tokio::spawn(serve(app.clone(), site.clone(), stream, remote));
         }
         Err(why) => turn_away(app, site, stream, why),
@@ -142,8 +118,8 @@ fn admit(app: &Arc<App>, site: &Arc<Site>, stream: Stream, address: ClientAddres
 /// Answers a connection for which there is no room, without reading what it wants.
 fn turn_away(app: &App, site: &Site, mut stream: Stream, why: NotAdmitted) {
     app.metrics.rejected(reason(why));
-    if site.tls.is_some() {
-        // A handshake would cost more than what it refuses.
+    if site.tls.is_some() || site.terms.speaks != Speaks::Http {
+        // A handshake would cost more than what it refuses; what is no HTTP has no answer for it.
         return;
     }
     // Past this many it is a flood, and closing is answer enough.
@@ -155,19 +131,27 @@ fn turn_away(app: &App, site: &Site, mut stream: Stream, why: NotAdmitted) {
     });
 }
 
+/// How soon a client may try again that was not admitted, in seconds: one that is too fast has a token again within one, and
+/// places come free when somebody leaves, which nobody can foretell.
+const RETRY_FAST: HeaderValue = HeaderValue::from_static("1");
+const RETRY_FULL: HeaderValue = HeaderValue::from_static("10");
+
 /// The answer to a connection or handshake that was not admitted.
 pub(crate) fn not_admitted(why: NotAdmitted) -> Response<String> {
-    match why {
+    let (status, text, retry) = match why {
         NotAdmitted::Full => {
-            refusal(StatusCode::SERVICE_UNAVAILABLE, "there is no room for one more connection")
+            (StatusCode::SERVICE_UNAVAILABLE, "there is no room for one more connection", RETRY_FULL)
         }
         NotAdmitted::TooManyFromAddress => {
-            refusal(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")
+            (StatusCode::TOO_MANY_REQUESTS, "too many connections from this address", RETRY_FULL)
         }
         NotAdmitted::TooFastFromAddress => {
-            refusal(StatusCode::TOO_MANY_REQUESTS, "too many handshakes a second from this address")
+            (StatusCode::TOO_MANY_REQUESTS, "too many handshakes a second from this address", RETRY_FAST)
         }
-    }
+    };
+    let mut response = refusal(status, text);
+    response.headers_mut().insert(RETRY_AFTER, retry);
+    response
 }
 
 fn reason(why: NotAdmitted) -> Reason {
@@ -193,15 +177,27 @@ pub(crate) fn refusal(status: StatusCode, text: &str) -> Response<String> {
 async fn serve(app: Arc<App>, site: Arc<Site>, stream: Stream, remote: Arc<Remote>) {
     tokio::select! {
         () = by_first_bytes(&app, &site, stream, &remote) => {}
-        () = app.stop.cut() => tracing::debug!(address = ?remote.address, "cut a connection that did not end in time"),
+        () = app.stop.cut() => tracing::debug!(address = ?remote.address(), "cut a connection that did not end in time"),
     }
 }
 
 async fn by_first_bytes(app: &Arc<App>, site: &Site, stream: Stream, remote: &Arc<Remote>) {
     let opening = async {
-        match (&site.tls, stream) {
-            (Some(tls), Stream::Tcp(stream)) => by_alpn(app, site, tls, stream, remote).await,
-            (_, stream) => by_preface(app, stream).await,
+        let mut stream = stream;
+        if site.terms.proxy_protocol {
+            let known = proxied::read(app, &mut stream, remote).await?;
+            if let Err(why) = remote.belongs_to(known) {
+                turn_away(app, site, stream, why);
+                return None;
+            }
+        }
+        let stream = match (&site.tls, stream) {
+            (Some(tls), Stream::Tcp(stream)) => tls::shake_hands(app, site, tls, stream, remote).await?,
+            (_, stream) => stream,
+        };
+        match site.terms.speaks {
+            Speaks::Http => by_version(app, stream).await.map(Opened::Http),
+            _ => Some(Opened::Raw(stream)),
         }
     };
     let opened = tokio::select! {
@@ -209,42 +205,56 @@ async fn by_first_bytes(app: &Arc<App>, site: &Site, stream: Stream, remote: &Ar
         // Nobody is owed an answer who has not asked.
         () = app.stop.stopping() => return,
     };
-    let Some(Opened { http, stream, deadline }) = opened else { return };
-    match http {
-        Http::One => http1::serve(app, site, stream, deadline, remote).await,
-        Http::Two => http2::serve(app, site, stream, remote).await,
+    match opened {
+        Some(Opened::Http(Spoken { http: Http::One, stream, deadline })) => {
+            http1::serve(app, site, stream, deadline, remote).await;
+        }
+        Some(Opened::Http(Spoken { http: Http::Two, stream, .. })) => {
+            http2::serve(app, site, stream, remote).await;
+        }
+        Some(Opened::Raw(stream)) => raw::serve(app, &site.terms.speaks, stream, remote).await,
+        None => {}
     }
 }
 
-/// A connection of which it is known what it speaks.
-struct Opened {
+/// A connection whose opening is done.
+enum Opened {
+    Http(Spoken),
+    /// A door is spoken from here on.
+    Raw(Stream),
+}
+
+/// A connection of which it is known what HTTP it speaks.
+struct Spoken {
     http: Http,
     stream: Rewind<Stream>,
     /// When the first head of HTTP/1.1 has to be there.
     deadline: tokio::time::Instant,
 }
 
-/// TLS, in which the two ends agree on what is spoken (ALPN). Without an agreement it is HTTP/1.1.
-async fn by_alpn(
-    app: &App,
-    site: &Site,
-    tls: &ServerTls,
-    stream: TcpStream,
-    remote: &Remote,
-) -> Option<Opened> {
-    let stream = tls::shake_hands(app, site, tls, stream, remote).await?;
-    let http = if stream.alpn() == Some(ALPN) { Http::Two } else { Http::One };
-    let stream = Rewind::new(Bytes::new(), Stream::Tls(stream));
-    Some(Opened { http, stream, deadline: tokio::time::Instant::now() + app.config.limits.head_timeout })
+async fn by_version(app: &App, stream: Stream) -> Option<Spoken> {
+    match stream {
+        // The two ends agree in the handshake on what is spoken (ALPN). Without an agreement it is HTTP/1.1.
+        Stream::Tls(stream) => {
+            let http = if stream.alpn() == Some(ALPN) { Http::Two } else { Http::One };
+            let stream = Rewind::new(Bytes::new(), Stream::Tls(stream));
+            Some(Spoken {
+                http,
+                stream,
+                deadline: tokio::time::Instant::now() + app.config.limits.head_timeout,
+            })
+        }
+        stream => by_preface(app, stream).await,
+    }
 }
 
 /// Plaintext, in which a client that wants HTTP/2 begins as no HTTP/1.1 request does (RFC 9113 §3.3).
-async fn by_preface(app: &App, mut stream: Stream) -> Option<Opened> {
+async fn by_preface(app: &App, mut stream: Stream) -> Option<Spoken> {
     let deadline = tokio::time::Instant::now() + app.config.limits.head_timeout;
     match sniff(&mut stream, &app.socket_limits).await {
         Ok((http, rewind)) => {
             let (first, _) = rewind.into_parts();
-            Some(Opened { http, stream: Rewind::new(first, stream), deadline })
+            Some(Spoken { http, stream: Rewind::new(first, stream), deadline })
         }
         Err(error) => {
             http1::refuse_head(app, stream, &error).await;
@@ -256,13 +266,14 @@ async fn by_preface(app: &App, mut stream: Stream) -> Option<Opened> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Doors, Tls};
     use crate::{Config, Server};
 
     /// A remote that is counted by its address.
     fn remote(server: &Server) -> Arc<Remote> {
-        let address = ClientAddress::socket("192.0.2.1".parse().expect("an address"));
-        let admitted = server.app.admission.admit(address, Instant::now()).expect("room");
-        Remote::new(&server.app, address, true, admitted)
+        let known = Known::by_socket(ClientAddress::socket("192.0.2.1".parse().expect("an address")));
+        let admitted = server.app.admission.admit(known, Instant::now()).expect("room");
+        Remote::new(&server.app, Way { tls: Tls::On, doors: Doors::ALL }, admitted)
     }
 
     fn server(limits: &str) -> Server {
@@ -285,10 +296,10 @@ mod tests {
     fn a_websocket_in_an_http2_connection_counts_against_its_address_until_it_ends() {
         let server = server("connections_per_address = 2");
         let remote = remote(&server);
-        let socket = remote.another(&server.app).expect("room for two");
-        assert_eq!(remote.another(&server.app).err(), Some(NotAdmitted::TooManyFromAddress));
+        let socket = remote.another(&server.app, remote.known()).expect("room for two");
+        assert_eq!(remote.another(&server.app, remote.known()).err(), Some(NotAdmitted::TooManyFromAddress));
         drop(remote);
-        let second = socket.another(&server.app).expect("the connection itself has gone");
+        let second = socket.another(&server.app, socket.known()).expect("the connection itself has gone");
         assert_eq!(server.app.metrics.connections.get(), 2);
         drop((socket, second));
         assert_eq!(server.app.metrics.connections.get(), 0);
@@ -302,6 +313,7 @@ mod tests {
             assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
             assert_eq!(response.headers()[CONNECTION], "close");
             assert!(response.body().contains("address"));
+            assert!(response.headers().contains_key(RETRY_AFTER));
         }
     }
 

@@ -14,14 +14,14 @@ use std::sync::Arc;
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
 use http::{Request, Version};
-use hyper_util::rt::TokioIo;
 use trunkline_net::http1::{RequestHead, Rewind, refuse};
 use trunkline_net::http2::Connect;
 use trunkline_net::stream::{Messages, NAMED_PATH, QUIET_PATH};
 use trunkline_net::{CloseCode, Role, Setup, WebSocket};
 
-use super::{answer, count};
+use super::{answer, count, taken_back};
 use crate::App;
+use crate::address::Known;
 use crate::config::Auth;
 use crate::connection::{Remote, too_many_headers};
 use crate::metrics::Carriage;
@@ -111,28 +111,28 @@ pub(crate) async fn over_http<B>(
             upgraded = upgrade => upgraded,
             () = app.stop.cut() => return,
         };
-        match upgraded.map(|upgraded| upgraded.downcast::<TokioIo<Rewind<Stream>>>()) {
-            Ok(Ok(parts)) => {
-                // What was read but not used: by hyper, and by us before hyper. The first head is long gone.
-                let (unread, stream) = parts.io.into_inner().into_parts();
-                begin(admitted, stream, [parts.read_buf, unread].concat().into());
-            }
-            Ok(Err(_)) => tracing::error!("hyper gave back another stream than it was given"),
-            Err(error) => tracing::debug!(%error, "a client left during its handshake"),
+        if let Some((stream, leftover)) = taken_back(upgraded) {
+            begin(admitted, stream, leftover);
         }
     });
     response.map(|()| axum::body::Body::empty())
 }
 
 /// A CONNECT in an HTTP/2 connection; it is judged in a task of its own, so that the others do not wait.
-pub(crate) fn over_http2(app: &Arc<App>, remote: &Arc<Remote>, connect: Connect, target: Target) {
+pub(crate) fn over_http2(
+    app: &Arc<App>,
+    remote: &Arc<Remote>,
+    client: Known,
+    connect: Connect,
+    target: Target,
+) {
     if let Some(answer) = too_many_headers(connect.request().headers(), app.config.limits.head_headers) {
         app.metrics.http_answered(answer.status());
         return connect.refuse(&answer);
     }
     let (app, remote) = (app.clone(), remote.clone());
     tokio::spawn(async move {
-        let judged = judge::connect(&app, &remote, &connect, target).await;
+        let judged = judge::connect(&app, &remote, client, &connect, target).await;
         match count(&app, judged) {
             Err(refused) => connect.refuse(&refused.response),
             Ok(admitted) => match connect.accept(&admitted.accepted) {
@@ -147,7 +147,6 @@ pub(crate) fn over_http2(app: &Arc<App>, remote: &Arc<Remote>, connect: Connect,
 /// has it, or it was closed.
 ///
 /// A service that asks for a ticket has no place for one here; the configuration is refused before this can happen.
-#[allow(dead_code, reason = "the listeners that are a service's alone call it")]
 pub(crate) async fn mapped(
     app: &Arc<App>,
     remote: &Arc<Remote>,

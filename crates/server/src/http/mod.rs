@@ -23,7 +23,8 @@ mod dev;
 mod problem;
 
 pub(crate) use auth::bearer;
-pub(crate) use problem::Problem;
+pub(crate) use body::read_json;
+pub(crate) use problem::{Problem, header_of, status};
 
 use crate::App;
 use crate::config::Probe;
@@ -40,10 +41,16 @@ pub(crate) const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG
 /// All that one kind of listener serves over plain HTTP.
 pub(crate) fn router(app: &Arc<App>, serves: Serves) -> Router {
     let mut router = Router::new();
-    if serves.doors {
+    let doors = serves.doors.any();
+    if doors {
         router = router.route("/connect", any(door::over_hyper));
     }
-    router = match (serves.doors, serves.dev) {
+    if serves.doors.sse {
+        router = router
+            .route("/events", get(door::sse::events).options(door::sse::preflight))
+            .route("/commands", post(door::sse::commands).options(door::sse::preflight));
+    }
+    router = match (doors, serves.dev) {
         (true, true) => router.route("/", options(door::over_hyper).get(dev::page)),
         (true, false) => router.route("/", options(door::over_hyper)),
         (false, _) => router,
@@ -57,7 +64,7 @@ pub(crate) fn router(app: &Arc<App>, serves: Serves) -> Router {
             .route("/", any(service::probe::over_hyper))
             .route("/{*rest}", any(service::probe::over_hyper)),
     };
-    if serves.doors && serves.dev {
+    if doors && serves.dev {
         router = router.route("/dev/ticket", post(dev::ticket)).route("/{asset}", get(dev::asset));
     }
     if serves.api {
@@ -76,13 +83,13 @@ pub(crate) fn router(app: &Arc<App>, serves: Serves) -> Router {
             .layer(middleware::from_fn_with_state(app.clone(), auth::require_key));
         router = router.nest("/api/v1", v1).route("/healthz", get(healthz)).route("/readyz", get(readyz));
         let metrics = get(metrics);
-        router = match serves.local {
-            true => router.route("/metrics", metrics),
-            false => {
-                let key = middleware::from_fn_with_state(app.clone(), auth::require_key);
-                router.route("/metrics", metrics.layer(key))
+        let metrics = match serves.local {
+            true => {
+                metrics.layer(middleware::from_fn_with_state(app.clone(), auth::require_key_of_strangers))
             }
+            false => metrics.layer(middleware::from_fn_with_state(app.clone(), auth::require_key)),
         };
+        router = router.route("/metrics", metrics);
     }
     router
         .fallback(not_found)
@@ -142,10 +149,11 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::config::Doors;
     use crate::{Config, Server};
 
     async fn status(app: &Arc<App>, local: bool, path: &str, key: Option<&str>) -> (StatusCode, bool) {
-        let serves = Serves { doors: true, api: true, dev: false, probe: Probe::Off, local };
+        let serves = Serves { doors: Doors::ALL, api: true, dev: false, probe: Probe::Off, local };
         let mut request = Request::get(path);
         if let Some(key) = key {
             request = request.header(AUTHORIZATION, format!("Bearer {key}"));

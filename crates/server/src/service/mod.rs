@@ -125,7 +125,7 @@ impl Open {
             app.metrics.stream_bytes_out.inc_by(after.1 - before.1);
             polled
         });
-        let address = self.remote.address;
+        let address = self.remote.address();
         tokio::select! {
             Carried { there, back, why } = counting => {
                 tracing::debug!(?address, there, back, ?why, "a raw stream ended");

@@ -18,11 +18,10 @@ use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use trunkline_net::handshake::http1::write_response;
 use trunkline_net::handshake::{self, AcceptPolicy, Accepted, OriginPolicy, Rejected};
-use trunkline_net::http1::{RequestHead, Rewind, refuse};
+use trunkline_net::http1::{RequestHead, refuse};
 use trunkline_net::http2::Connect;
 use trunkline_net::{Role, Setup, WebSocket};
 use trunkline_probe::far::{self, Record};
@@ -31,8 +30,10 @@ use trunkline_probe::wire::{self, Hello, PATH, Reply, SUBPROTOCOL};
 
 use self::behind::Behind;
 use crate::App;
+use crate::address::Known;
 use crate::config::Probe;
 use crate::connection::{Remote, not_admitted, refusal, too_many_headers};
+use crate::door::taken_back;
 use crate::http::{TRUNKLINE, VERSION};
 use crate::listener::Serves;
 use crate::metrics::Outcome;
@@ -93,36 +94,30 @@ pub(crate) async fn over_hyper(
             upgraded = upgraded => upgraded,
             () = app.stop.cut() => return,
         };
-        match upgraded.map(|upgraded| upgraded.downcast::<TokioIo<Rewind<Stream>>>()) {
-            Ok(Ok(parts)) => {
-                let (unread, stream) = parts.io.into_inner().into_parts();
-                let rest = [parts.read_buf, unread].concat().into();
-                serve(&app, Behind::new(Bytes::new(), stream), rest, upgrade, asked).await;
-            }
-            Ok(Err(_)) => tracing::error!("hyper gave back another stream than it was given"),
-            Err(error) => tracing::debug!(%error, "a client left during its handshake"),
+        if let Some((stream, rest)) = taken_back(upgraded) {
+            serve(&app, Behind::new(Bytes::new(), stream), rest, upgrade, asked).await;
         }
     });
     response
 }
 
 /// A CONNECT in an HTTP/2 connection.
-pub(crate) fn over_http2(app: &Arc<App>, remote: &Arc<Remote>, connect: Connect) {
+pub(crate) fn over_http2(app: &Arc<App>, remote: &Arc<Remote>, client: Known, connect: Connect) {
     let request = connect.request();
-    let asked = hello::of_connect(remote, request);
+    // It counts as a connection of its own, as long as it lasts.
+    let another = match remote.another(app, client) {
+        Ok(another) => another,
+        Err(why) => return connect.refuse(&not_admitted(why)),
+    };
+    let asked = hello::of_connect(&another, request);
     let refused = too_many_headers(request.headers(), app.config.limits.head_headers)
-        .or_else(|| admit(app, remote).err().map(|refused| *refused));
+        .or_else(|| admit(app, &another).err().map(|refused| *refused));
     if let Some(refused) = refused {
         return connect.refuse(&refused);
     }
     let accepted = match connect.judge(&policy(app)) {
         Ok(accepted) => accepted,
         Err(rejected) => return connect.refuse(&signed(&rejected)),
-    };
-    // It counts as a connection of its own, as long as it lasts.
-    let another = match remote.another(app) {
-        Ok(another) => another,
-        Err(why) => return connect.refuse(&not_admitted(why)),
     };
     match connect.accept(&accepted) {
         Ok(stream) => {

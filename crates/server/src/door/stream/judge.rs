@@ -10,12 +10,12 @@ use trunkline_net::handshake::{self, AcceptPolicy, Accepted, HTTP2_PROTOCOL, Rej
 use trunkline_net::http2::Connect;
 use trunkline_net::stream::{SUBPROTOCOL, UPGRADE as STREAM};
 
-use super::super::{Verdict, admit, names, origin_policy, refused, sign};
+use super::super::{Verdict, admit, connection_of, names, origin_policy, refused, sign};
 use super::{Target, has_upgrades};
 use crate::App;
-use crate::address::ClientAddress;
-use crate::config::{Auth, Origins, Tls};
-use crate::connection::{Remote, not_admitted, refusal};
+use crate::address::Known;
+use crate::config::{Auth, Origins};
+use crate::connection::{Remote, refusal};
 use crate::metrics::{Carriage, Outcome};
 use crate::service::{Ready, Service, Unavailable, Visit};
 
@@ -83,26 +83,24 @@ pub(super) async fn upgrade(
 pub(super) async fn connect(
     app: &Arc<App>,
     remote: &Arc<Remote>,
+    client: Known,
     connect: &Connect,
     target: Target,
 ) -> Verdict<Admitted> {
     let carriage = if connect.protocol() == Some(STREAM) { Carriage::Upgrade } else { Carriage::WebSocket };
-    if carriage == Carriage::Upgrade && !may_be_bare(app, remote) {
+    let service = known(target)?;
+    let own = connection_of(app, remote, client)?;
+    if carriage == Carriage::Upgrade && !may_be_bare(app, &own) {
         return refused(Outcome::NotServed, refusal(StatusCode::BAD_REQUEST, UNMASKED));
     }
-    let service = known(target)?;
-    admit(app, remote)?;
-    let policy = policy(app, remote, service.as_deref());
+    admit(app, if client.address == remote.address() { remote } else { &own })?;
+    let policy = policy(app, &own, service.as_deref());
     let accepted = sign(match carriage {
         Carriage::WebSocket => connect.judge(&policy),
         _ => handshake::accept_upgrade_http2(connect.request(), connect.protocol(), STREAM, &policy),
     })?;
-    let remote = match remote.another(app) {
-        Ok(remote) => remote,
-        Err(why) => return refused(Outcome::NoRoom, not_admitted(why)),
-    };
     let request = Some(Arc::new(connect.request().clone()));
-    open(accepted, Visit { app: app.clone(), remote, request, carriage }, service).await
+    open(accepted, Visit { app: app.clone(), remote: own, request, carriage }, service).await
 }
 
 /// Whether a page of the request's origin may open this service, which the client has named only now.
@@ -122,7 +120,7 @@ pub(super) async fn redeem(visit: &Visit, service: &Service, ticket: Option<&str
     let node = &visit.app.node;
     let Some(ticket) = ticket else { return Err(Code::Unauthenticated) };
     let grant =
-        node.redeem(node.clock.now(), ticket, &visit.remote.address).await.map_err(|error| error.code)?;
+        node.redeem(node.clock.now(), ticket, &visit.remote.address()).await.map_err(|error| error.code)?;
     // Who was narrowed to some channels was not meant to reach other machines.
     let narrowed = grant.details.is_some_and(|details| details.rights.is_some());
     if narrowed { Err(Code::Forbidden) } else { Ok(()) }
@@ -170,14 +168,7 @@ fn known(target: Target) -> Verdict<Option<Arc<Service>>> {
 /// Doors without masking are not for the open network: a proxy that misreads them can be made to serve others what a client
 /// wrote (RFC 6455 §10.3).
 fn may_be_bare(app: &App, remote: &Remote) -> bool {
-    if remote.tls || remote.address == ClientAddress::Local {
-        return true;
-    }
-    let listen = &app.config.listen;
-    let offloaded = app.config.tls_of(listen.tls) == Tls::Offloaded;
-    remote.address.ip().is_some_and(|ip| {
-        ip.is_loopback() || offloaded && listen.trusted.iter().any(|network| network.contains(&ip))
-    })
+    remote.may_go_unmasked(app)
 }
 
 fn policy(app: &App, remote: &Remote, service: Option<&Service>) -> AcceptPolicy {
@@ -187,7 +178,7 @@ fn policy(app: &App, remote: &Remote, service: Option<&Service>) -> AcceptPolicy
         require_subprotocol: true,
         origin: origin_policy(origins),
         // As for the websocket door: plaintext here says nothing of what the page's browser did.
-        secure: remote.tls.then_some(true),
+        secure: remote.secure(),
         ..AcceptPolicy::default()
     }
 }

@@ -6,7 +6,6 @@ use http::{HeaderMap, Request, Uri, Version};
 use trunkline_net::http1::RequestHead;
 use trunkline_probe::wire::{Field, Hello};
 
-use crate::address::ClientAddress;
 use crate::connection::Remote;
 
 /// What stands for a value that may be a secret.
@@ -30,18 +29,19 @@ pub(super) fn of_head(remote: &Remote, head: &RequestHead) -> Hello {
 
 /// Of a request that a library has read: it knows lower case alone.
 pub(super) fn of_request<B>(remote: &Remote, request: &Request<B>) -> Hello {
-    let (address, address_by) = who(&remote.address);
+    let client = remote.address();
+    let address = client.ip().map(|ip| ip.to_string());
     Hello {
         probe: 1,
         server: env!("CARGO_PKG_VERSION").to_owned(),
         version: version(request.version()).to_owned(),
-        tls: remote.tls,
+        tls: remote.tls(),
         method: request.method().to_string(),
         target: target(request.uri()),
         headers: fields(request.headers()),
-        remote: address.clone(),
+        remote: address.clone().filter(|_| client.is_of_socket()),
         address,
-        address_by: address_by.to_owned(),
+        address_by: client.told_by().to_owned(),
         ..Hello::default()
     }
 }
@@ -65,15 +65,6 @@ pub(super) fn parameter(uri: &Uri, name: &str) -> Option<String> {
 /// Whether a target, as in a hello, asks for a bare echo.
 pub(super) fn is_echo(target: &str) -> bool {
     target.split_once('?').is_some_and(|(_, query)| query.split('&').any(|pair| pair == "mode=echo"))
-}
-
-fn who(address: &ClientAddress) -> (Option<String>, &'static str) {
-    let by = match address {
-        ClientAddress::Verified(_) => "socket",
-        ClientAddress::Stated(_) => "stated",
-        ClientAddress::Local => "local",
-    };
-    (address.ip().map(|ip| ip.to_string()), by)
 }
 
 fn version(version: Version) -> &'static str {
