@@ -4,6 +4,7 @@ mod bench;
 mod connect;
 mod echo;
 mod hub;
+mod raw;
 mod serve;
 mod serve_tls;
 mod support;
