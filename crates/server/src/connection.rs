@@ -8,6 +8,7 @@
 mod http1;
 mod http2;
 mod tls;
+mod tls_upgrade;
 
 pub(crate) use http2::too_many_headers;
 
@@ -48,8 +49,10 @@ const REFUSALS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Remote {
     pub(crate) address: ClientAddress,
-    /// Whether this server did TLS for it.
-    pub(crate) tls: bool,
+    /// Whether this server did TLS for it from the first byte.
+    tls: bool,
+    /// Whether it did later, by an upgrade.
+    upgraded: AtomicBool,
     admitted: Admitted,
     /// Whether the next handshake was counted already.
     prepaid: AtomicBool,
@@ -58,7 +61,13 @@ pub(crate) struct Remote {
 
 impl Remote {
     pub(crate) fn new(app: &App, address: ClientAddress, tls: bool, admitted: Admitted) -> Arc<Remote> {
-        Arc::new(Remote { address, tls, admitted, prepaid: AtomicBool::new(false), _live: app.stop.enter() })
+        let (upgraded, prepaid) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Remote { address, tls, upgraded, admitted, prepaid, _live: app.stop.enter() })
+    }
+
+    /// Whether this server did TLS for it.
+    pub(crate) fn tls(&self) -> bool {
+        self.tls || self.upgraded.load(Ordering::Relaxed)
     }
 
     /// Counts a handshake of its address.
@@ -74,10 +83,15 @@ impl Remote {
         self.prepaid.store(true, Ordering::Relaxed);
     }
 
+    /// This server does TLS for it from here on.
+    fn upgrade(&self) {
+        self.upgraded.store(true, Ordering::Relaxed);
+    }
+
     /// One more connection of the same remote, inside the one that it has.
     pub(crate) fn another(&self, app: &App) -> Result<Arc<Remote>, NotAdmitted> {
         let admitted = app.admission.admit(self.address, Instant::now())?;
-        Ok(Remote::new(app, self.address, self.tls, admitted))
+        Ok(Remote::new(app, self.address, self.tls(), admitted))
     }
 }
 

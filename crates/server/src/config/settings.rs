@@ -153,6 +153,14 @@ pub static SETTINGS: &[Setting] = &[
         }
     ),
     setting!(
+        "tls.upgrade" = "false",
+        "Whether the doors' plaintext listeners take `Upgrade: TLS/1.2` (RFC 2817), with these certificates.",
+        |c, v| {
+            c.tls.upgrade = v.bool()?;
+            Ok(())
+        }
+    ),
+    setting!(
         "tls.client" = "\"off\"",
         "Whether clients have to show a certificate: `\"off\"`, `\"optional\"`, `\"required\"`.",
         |c, v| {

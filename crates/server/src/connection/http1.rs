@@ -19,7 +19,7 @@ use trunkline_net::handshake::{Rejected, Rule, check_request};
 use trunkline_net::http1::{RequestHead, Rewind, read_request, refuse};
 use trunkline_net::{Error, Why};
 
-use super::{Remote, Site, refusal};
+use super::{Remote, Site, refusal, tls_upgrade};
 use crate::App;
 use crate::door;
 use crate::door::stream::Target;
@@ -45,7 +45,9 @@ pub(super) async fn serve(
         Ok(mut head) => {
             // The head's reader takes more at once than was read before it: this is empty.
             head.rest = [head.rest, unread].concat().into();
-            by_head(app, site, stream, head, remote).await;
+            if let Some((stream, head)) = tls_upgrade::perhaps(app, site, stream, head, remote).await {
+                by_head(app, site, stream, head, remote).await;
+            }
         }
         Err(error) => refuse_head(app, stream, &error).await,
     }
@@ -101,6 +103,9 @@ async fn over_hyper(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHe
         async move {
             if let Err(rejected) = checked {
                 return Ok(broken_request(&rejected).map(Body::from));
+            }
+            if tls_upgrade::is_of_the_server(&request) {
+                return Ok(tls_upgrade::of_the_server().map(Body::from));
             }
             if let Some(target) = target {
                 return Ok(door::stream::over_http(&app, &remote, request, target).await);

@@ -223,7 +223,7 @@ fn policy(app: &App, remote: &Remote, headers: &HeaderMap) -> AcceptPolicy {
         require_subprotocol: headers.contains_key(handshake::SEC_WEBSOCKET_PROTOCOL),
         origin: origin_policy(&app.config.origins),
         // Plaintext here says nothing of what the page's browser did: a proxy in front may have taken the TLS off.
-        secure: remote.tls.then_some(true),
+        secure: remote.tls().then_some(true),
         extensions: app.extensions.clone(),
         ..AcceptPolicy::default()
     }

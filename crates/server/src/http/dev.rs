@@ -89,7 +89,7 @@ struct DevTicket {
 /// `POST /dev/ticket`
 pub(super) async fn ticket(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let host = loopback_host(request.headers())?;
-    let tls = request.extensions().get::<Arc<Remote>>().is_some_and(|remote| remote.tls);
+    let tls = request.extensions().get::<Arc<Remote>>().is_some_and(|remote| remote.tls());
     same_origin(request.headers(), if tls { "https://" } else { "http://" }, host)?;
     let Body(DevTicket { user }) = Body::from_request(request, &app).await?;
     // Not bound to an address: one browser may come as 127.0.0.1 for the page and as ::1 for the socket.

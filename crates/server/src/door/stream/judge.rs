@@ -170,7 +170,7 @@ fn known(target: Target) -> Verdict<Option<Arc<Service>>> {
 /// Doors without masking are not for the open network: a proxy that misreads them can be made to serve others what a client
 /// wrote (RFC 6455 §10.3).
 fn may_be_bare(app: &App, remote: &Remote) -> bool {
-    if remote.tls || remote.address == ClientAddress::Local {
+    if remote.tls() || remote.address == ClientAddress::Local {
         return true;
     }
     let listen = &app.config.listen;
@@ -187,7 +187,7 @@ fn policy(app: &App, remote: &Remote, service: Option<&Service>) -> AcceptPolicy
         require_subprotocol: true,
         origin: origin_policy(origins),
         // As for the websocket door: plaintext here says nothing of what the page's browser did.
-        secure: remote.tls.then_some(true),
+        secure: remote.tls().then_some(true),
         ..AcceptPolicy::default()
     }
 }
