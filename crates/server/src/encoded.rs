@@ -15,6 +15,20 @@ const VARIANTS: usize = 2;
 const LARGEST: u8 = 15;
 const SMALLEST: u8 = 9;
 
+/// What a socket wants to be done with a message before it is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form {
+    threshold: Option<usize>,
+    variant: Option<Variant>,
+}
+
+impl Form {
+    /// What this socket agreed on.
+    pub(crate) fn of<S>(socket: &WebSocket<S>) -> Form {
+        Form { threshold: socket.deflate_threshold(), variant: socket.deflate_variant() }
+    }
+}
+
 /// One message: a JSON object on one line, framed as a WebSocket text message. A clone shares the bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct Encoded(Arc<Shared>);
@@ -54,8 +68,13 @@ impl Encoded {
     /// The frame for this socket: compressed if that was agreed on and the message is worth it, and then by whoever
     /// of its receivers came first.
     pub(crate) fn for_wire<S>(&self, socket: &WebSocket<S>) -> Cow<'_, Prepared> {
-        let worth_it = socket.deflate_threshold().is_some_and(|threshold| self.payload().len() >= threshold);
-        match socket.deflate_variant().filter(|_| worth_it) {
+        self.in_form(Form::of(socket))
+    }
+
+    /// As [`for_wire`](Encoded::for_wire), where the form is known already.
+    pub(crate) fn in_form(&self, form: Form) -> Cow<'_, Prepared> {
+        let worth_it = form.threshold.is_some_and(|threshold| self.payload().len() >= threshold);
+        match form.variant.filter(|_| worth_it) {
             Some(variant) => {
                 let window_bits = if variant.window_bits == LARGEST { LARGEST } else { SMALLEST };
                 Cow::Owned(self.deflated(Variant { window_bits, ..variant }, shelf()))

@@ -82,6 +82,7 @@ impl Listener {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, rule));
         }
+        trunkline_net::tcp::configure_listener(&socket)?;
         Ok(Listener {
             socket: Socket::Tcp(socket, address),
             serves: Serves::doors(config, is_loopback(address)),
@@ -115,7 +116,7 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(socket, _) => {
                 let (stream, remote) = socket.accept().await?;
-                trunkline_net::tcp::configure(&stream)?;
+                trunkline_net::tcp::configure_accepted(&stream)?;
                 Ok((Stream::Tcp(stream), ClientAddress::socket(remote.ip())))
             }
             Socket::Unix(socket, _) => {
@@ -164,6 +165,7 @@ async fn bind_tcp(address: SocketAddr, serves: Serves, tls: bool) -> io::Result<
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
     let socket = TcpListener::bind(address).await.map_err(named)?;
+    trunkline_net::tcp::configure_listener(&socket).map_err(named)?;
     let address = socket.local_addr().map_err(named)?;
     Ok(Listener { socket: Socket::Tcp(socket, address), serves, tls })
 }

@@ -24,6 +24,7 @@ use trunkline_net::{CloseCode, Error, Message, Role, Setup, WebSocket};
 use crate::App;
 use crate::connection::Remote;
 use crate::driver::{Client, Out, Whence};
+use crate::encoded::Form;
 use crate::metrics::{Open, Via};
 use crate::outbox::{Batch, Ending};
 use crate::session::{Door, Origin};
@@ -164,18 +165,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
         }
     }
 
-    /// Queues messages that fit into the room there was. `false` if the connection takes no more.
+    /// Sends messages that fit into the room there was, in one write. `false` if the connection takes no more: what it did not
+    /// take would be lost, so better the connection, whose client comes back for it.
     fn feed(&mut self, cx: &mut Context<'_>, batch: &Batch) -> bool {
-        let mut bytes = 0;
-        for message in batch {
-            let prepared = message.for_wire(&self.socket);
-            // With room it is ready at once. Were it not, the message would be lost: better the connection, whose client comes
-            // back for it.
-            if !matches!(pin!(self.socket.feed_prepared(&prepared)).poll(cx), Poll::Ready(Ok(()))) {
-                return false;
-            }
-            bytes += len(message.payload());
+        let form = Form::of(&self.socket);
+        let sent = self.socket.write_now(cx, |replies| {
+            batch.into_iter().try_for_each(|message| replies.send_prepared(&message.in_form(form)))
+        });
+        if sent.is_err() {
+            return false;
         }
+        let bytes = batch.into_iter().map(|message| len(message.payload())).sum();
         self.app.metrics.messages_out.inc_by(batch.len() as u64);
         self.app.metrics.bytes_out.inc_by(bytes);
         true
