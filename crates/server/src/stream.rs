@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use trunkline_net::http2;
 use trunkline_net::tls::ServerStream;
+use trunkline_net::{http2, tcp};
 
 /// The stream of one connection.
 #[derive(Debug)]
@@ -18,6 +18,17 @@ pub(crate) enum Stream {
     /// One of the streams of an HTTP/2 connection, which itself is one of the above. Boxed, so that the others are not as
     /// large.
     Http2(Box<http2::Stream>),
+}
+
+impl Stream {
+    /// The client may stop reading for as long as it likes. What is one stream of an HTTP/2 connection is not a socket of its own.
+    pub(crate) fn wait_for_slow_readers(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => tcp::wait_for_slow_readers(stream),
+            Stream::Tls(stream) => tcp::wait_for_slow_readers(stream.get_ref()),
+            Stream::Unix(_) | Stream::Http2(_) => Ok(()),
+        }
+    }
 }
 
 macro_rules! either {

@@ -95,6 +95,27 @@ async fn a_reader_that_stops_keeps_an_echo_from_taking_more_and_others_from_noth
 }
 
 #[tokio::test]
+async fn a_reader_that_stops_for_longer_than_a_heartbeat_loses_nothing_by_either_carrier() {
+    let server = start_with("[heartbeat]\ninterval_s = 0.05\ntimeout_s = 0.05").await;
+    for carrier in [Carrier::Upgrade, Carrier::WebSocket] {
+        let url = format!("ws://{}/stream/echo", server.address);
+        let opened = within(Connector::default().carrier(carrier).connect(&url)).await.expect("open");
+        let (mut reader, mut writer) = tokio::io::split(opened);
+        const ALL: usize = 12 << 20;
+        let writing = tokio::spawn(async move {
+            writer.write_all(&vec![5; ALL]).await.expect("taken");
+            writer.shutdown().await.expect("open");
+        });
+        // Longer than twenty heartbeats with their answers.
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        let mut read = Vec::new();
+        within(reader.read_to_end(&mut read)).await.expect("in order");
+        within(writing).await.expect("no panic");
+        assert!(read.len() == ALL, "{carrier:?}: {} bytes came", read.len());
+    }
+}
+
+#[tokio::test]
 async fn garbage_in_a_websocket_ends_it_by_its_rule_and_text_by_1003() {
     let server = start().await;
     let connector = trunkline_net::Connector::default().subprotocol("stream.1");

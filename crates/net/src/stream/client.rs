@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use trunkline_websocket::Limits;
 use trunkline_websocket::handshake::{ConnectOptions, request_upgrade};
 use trunkline_websocket::url::WsUrl;
 
@@ -168,6 +170,9 @@ struct Upgraded {
 impl Plan {
     fn of(connector: &Connector, url: WsUrl) -> Result<Self, Error> {
         let mut way = connector.way.clone();
+        // A stream waits for its reader, and a WebSocket that carries one as well.
+        way.dialler.patient = true;
+        way.limits = Arc::new(Limits { pong_timeout: None, ..(*way.limits).clone() });
         let tls_upgrade = connector.tls_upgrade && !url.is_secure();
         if tls_upgrade && connector.carrier == Some(Carrier::WebSocket) {
             let words = "TLS by upgrade is for streams that are carried by nothing else";

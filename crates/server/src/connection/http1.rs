@@ -54,11 +54,11 @@ pub(super) async fn serve(
 }
 
 async fn by_head(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead, remote: &Arc<Remote>) {
-    if site.serves.doors && door::wants(&head.request) {
-        return door::over_stream(app, remote, stream, head).await;
-    }
     if let Some(target) = stream_target(app, site, &head.request) {
         return door::stream::over_stream(app, remote, stream, head, target).await;
+    }
+    if site.serves.doors && door::wants(&head.request) {
+        return door::over_stream(app, remote, stream, head).await;
     }
     match check_request(&head.request) {
         Ok(()) => over_hyper(app, site, stream, head, remote).await,

@@ -52,6 +52,7 @@ impl Upstream {
                 UpstreamAddress::Tcp(address) => {
                     let stream = TcpStream::connect(address).await?;
                     trunkline_net::tcp::configure(&stream)?;
+                    trunkline_net::tcp::wait_for_slow_readers(&stream)?;
                     Connected::Tcp(stream)
                 }
                 UpstreamAddress::Unix(path) => Connected::Unix(UnixStream::connect(path).await?),
