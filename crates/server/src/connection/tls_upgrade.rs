@@ -27,12 +27,13 @@ pub(super) async fn perhaps(
     match (wanted(app, site, &head.request), stream) {
         (Some(tls), Stream::Tcp(stream)) => {
             let mut stream = stream;
-            if let Err(refused) = judge(&head) {
-                let _ = refuse(&mut stream, &refused).await;
-                return None;
-            }
-            let answer = accept_tls_upgrade(&head.request).ok()?;
-            let answer = write_response(&answer, b"");
+            let answer = match judge(&head) {
+                Ok(answer) => write_response(&answer, b""),
+                Err(refused) => {
+                    let _ = refuse(&mut stream, &*refused).await;
+                    return None;
+                }
+            };
             let answering = stream.write_all(&answer);
             tokio::time::timeout(app.config.limits.head_timeout, answering).await.ok()?.ok()?;
             let stream = tls::shake_hands(app, site, tls, stream, remote).await?;
@@ -63,16 +64,18 @@ fn wanted<'a>(app: &'a App, site: &Site, request: &Request<()>) -> Option<&'a Se
 }
 
 /// Bytes behind the request would be read as if they had come inside TLS, and nobody knows whose they are.
-fn judge(head: &RequestHead) -> Result<(), Response<String>> {
-    let signed = |mut response: Response<String>| {
-        response.headers_mut().insert(TRUNKLINE, VERSION);
-        response
-    };
+fn judge(head: &RequestHead) -> Result<Response<()>, Box<Response<String>>> {
     if !head.rest.is_empty() {
         let text = "nothing may be sent behind Upgrade: TLS/1.2 before the 101";
-        return Err(refusal(StatusCode::BAD_REQUEST, text));
+        return Err(Box::new(refusal(StatusCode::BAD_REQUEST, text)));
     }
-    accept_tls_upgrade(&head.request).map(drop).map_err(|rejected| signed(rejected.to_response()))
+    let mut answer = accept_tls_upgrade(&head.request).map_err(|rejected| {
+        let mut refused = rejected.to_response();
+        refused.headers_mut().insert(TRUNKLINE, VERSION);
+        Box::new(refused)
+    })?;
+    answer.headers_mut().insert(TRUNKLINE, VERSION);
+    Ok(answer)
 }
 
 /// The request as it is answered inside TLS: without the upgrade that has happened.
