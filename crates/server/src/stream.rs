@@ -1,6 +1,7 @@
 //! The one stream type that every listener and every HTTP version gives.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -28,6 +29,18 @@ impl Stream {
             Stream::Tls(stream) => tcp::wait_for_slow_readers(stream.get_ref()),
             Stream::Unix(_) | Stream::Http2(_) => Ok(()),
         }
+    }
+}
+
+impl Stream {
+    /// The ends of its TCP socket, the client's first; `None` where it has none of its own.
+    pub(crate) fn socket(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let stream = match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref(),
+            Stream::Unix(_) | Stream::Http2(_) => return None,
+        };
+        Some((stream.peer_addr().ok()?, stream.local_addr().ok()?))
     }
 }
 

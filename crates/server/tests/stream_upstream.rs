@@ -138,7 +138,39 @@ async fn credentials_go_to_an_http_upstream_only_where_it_is_to_judge_them() {
             assert_eq!(head.contains("x-auth-token: mine"), handed_on, "{head}");
             assert_eq!(head.contains("authorization: bearer x"), handed_on, "{head}");
             assert!(!head.contains("cookie") && !head.contains("1.2.3.4"), "{head}");
+            assert!(head.contains("\r\nforwarded: for=127.0.0.1;proto=http\r\n"), "{head}");
+            assert!(head.contains("\r\nx-forwarded-for: 127.0.0.1\r\n"), "{head}");
         }
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_is_told_the_clients_address_before_its_first_byte_by_every_carrier() {
+    const HEADER: usize = 16 + 12;
+    let address = upstream(|mut stream| async move {
+        // It speaks only once it has its header.
+        let mut header = [0; HEADER];
+        stream.read_exact(&mut header).await.expect("a header");
+        stream.write_all(&header).await.expect("taken");
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).await.expect("in order");
+        stream.write_all(&heard).await.expect("taken");
+    })
+    .await;
+    let server = start_with(&service(&format!("tcp:{address}"), "proxy_protocol = true")).await;
+    for carrier in [Carrier::Upgrade, Carrier::WebSocket] {
+        let connector = stream::Connector::default().carrier(carrier);
+        let mut opened =
+            within(connector.connect(&format!("ws://{}/x", server.address))).await.expect("open");
+        let mut header = [0; HEADER];
+        within(opened.read_exact(&mut header)).await.expect("it comes without a byte of ours");
+        assert_eq!(header[..16], *b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", "{carrier:?}");
+        assert_eq!(header[16..24], [127, 0, 0, 1, 127, 0, 0, 1]);
+        assert_eq!(header[26..], server.address.port().to_be_bytes());
+        assert_ne!(header[24..26], [0, 0], "the client's port is known");
+        opened.write_all(b"and then the client").await.expect("taken");
+        opened.shutdown().await.expect("open");
+        assert_eq!(rest(&mut opened).await, b"and then the client");
     }
 }
 

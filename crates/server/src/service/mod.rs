@@ -5,6 +5,7 @@
 //! configuration if it has no upstream.
 
 mod io;
+mod told;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -56,7 +57,12 @@ pub(crate) struct Visit {
 /// A service that waits for its client's bytes.
 pub(crate) enum Ready {
     Echo(Bounds),
-    Upstream(upstream::Connected, Bounds),
+    Upstream {
+        connected: upstream::Connected,
+        bounds: Bounds,
+        /// Whether it is told the client's address first.
+        announces: bool,
+    },
 }
 
 impl Service {
@@ -66,7 +72,8 @@ impl Service {
             Kind::Echo => Ready::Echo(self.bounds),
             Kind::Upstream(upstream) => {
                 let hand_on = self.auth == Auth::Upstream;
-                Ready::Upstream(upstream.connect(&self.name, visit, hand_on).await?, self.bounds)
+                let connected = upstream.connect(&self.name, visit, hand_on).await?;
+                Ready::Upstream { connected, bounds: self.bounds, announces: upstream.announces }
             }
         })
     }
@@ -78,7 +85,11 @@ impl Service {
             bounds: Bounds { idle: Some(said.idle), lifetime: said.lifetime },
             kind: match said.upstream {
                 None => Kind::Echo,
-                Some(address) => Kind::Upstream(Upstream { address, patience: said.connect_timeout }),
+                Some(address) => Kind::Upstream(Upstream {
+                    address,
+                    patience: said.connect_timeout,
+                    announces: said.proxy_protocol,
+                }),
             },
             origins: said.origins.unwrap_or_else(|| origins.clone()),
         }
@@ -95,11 +106,19 @@ impl Ready {
         };
         match self {
             Ready::Echo(bounds) => drop(tokio::spawn(open.carry(Echo::new(io, bounds)))),
-            Ready::Upstream(upstream, bounds) => {
-                drop(tokio::spawn(open.carry(Relay::new(io, upstream, bounds))));
+            Ready::Upstream { connected, bounds, announces } => {
+                let io = if announces { announced(visit, io) } else { io };
+                drop(tokio::spawn(open.carry(Relay::new(io, connected, bounds))));
             }
         }
     }
+}
+
+/// The client's stream with its address in front: the first that the upstream reads.
+fn announced(visit: &Visit, io: Io) -> Io {
+    let (first, carrier) = io.into_parts();
+    let header = told::proxy_header(visit.remote.address, carrier.socket());
+    Io::new([&header[..], &first[..]].concat().into(), carrier)
 }
 
 /// What one open stream holds beside its bytes.

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use trunkline_net::{Connector, Error, Timeouts, stream};
 
-use super::Visit;
+use super::{Visit, told};
 use crate::config::UpstreamAddress;
 
 /// Where a service is, and how long it may take to be there.
@@ -19,6 +19,8 @@ use crate::config::UpstreamAddress;
 pub(super) struct Upstream {
     pub(super) address: UpstreamAddress,
     pub(super) patience: Duration,
+    /// Whether a PROXY protocol header comes first.
+    pub(super) announces: bool,
 }
 
 /// An upstream that waits for bytes.
@@ -82,6 +84,8 @@ impl Upstream {
     fn way(&self, visit: &Visit, hand_on: bool) -> Connector {
         let timeouts = Timeouts { whole: Some(self.patience), ..Timeouts::default() };
         let way = Connector::default().timeouts(timeouts);
+        let told = told::fields(visit.remote.address, visit.remote.tls());
+        let way = told.iter().fold(way, |way, (name, value)| way.header(name, value));
         let request = visit.request.as_ref().filter(|_| hand_on);
         request
             .into_iter()
