@@ -12,6 +12,7 @@ mod frames;
 mod heads;
 mod inflate;
 mod memory;
+mod objects;
 pub mod random;
 pub mod seeds;
 mod splits;
@@ -21,6 +22,7 @@ pub use dialect::dialect;
 pub use frames::{frames_client, frames_server};
 pub use heads::{request_head, response_head};
 pub use inflate::{deflate, extensions, inflate};
+pub use objects::objects;
 pub use url::url;
 
 /// A fuzz target: its name, its body, and what to begin with.
@@ -34,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("response_head", response_head, seeds::response_heads),
     ("url", url, seeds::urls),
     ("dialect", dialect, seeds::dialect),
+    ("objects", objects, objects::seeds),
     ("inflate", inflate, inflate::inflate_seeds),
     ("deflate", deflate, inflate::deflate_seeds),
     ("extensions", extensions, inflate::extensions_seeds),

@@ -71,6 +71,7 @@ mod connect;
 )]
 mod dial;
 mod error;
+mod plain;
 mod scratch;
 mod shelf;
 #[cfg(feature = "stream")]
@@ -87,6 +88,7 @@ pub use connect::{Connector, RedirectError, RedirectProblem, connect, random_mas
 pub use dial::proxy::{ProxyPolicy, ProxyUrl, ProxyUrlError};
 pub use dial::{Addresses, DialCause, DialError, Dialled, Phase, Resolve, Timeouts};
 pub use error::{Error, HandshakeError};
+pub use plain::{Plain, Silence};
 pub use shelf::shelf;
 #[cfg(feature = "acme")]
 pub use transport::acme;

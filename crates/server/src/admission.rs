@@ -8,11 +8,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
-
 use crate::address::ClientAddress;
 use crate::cells::lock;
-use crate::config::Limits;
+use crate::config::{Limits, Trusted};
 use crate::rate::{Bucket, Rate};
 
 /// The table of addresses is swept when it has grown to this many more entries than there are connections: what is
@@ -28,7 +26,7 @@ pub(crate) struct Admission {
     connections: usize,
     per_address: u32,
     handshakes: Rate,
-    trusted: Vec<IpNet>,
+    trusted: Trusted,
     inner: Mutex<Inner>,
 }
 
@@ -67,7 +65,7 @@ pub(crate) struct Admitted {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: &Limits, trusted: &[IpNet]) -> Arc<Admission> {
+    pub(crate) fn new(limits: &Limits, trusted: &Trusted) -> Arc<Admission> {
         Arc::new(Admission {
             connections: limits.connections,
             per_address: limits.connections_per_address,
@@ -75,7 +73,7 @@ impl Admission {
                 per_second: limits.handshakes_per_address,
                 burst: limits.handshakes_per_address,
             },
-            trusted: trusted.to_vec(),
+            trusted: trusted.clone(),
             inner: Mutex::default(),
         })
     }
@@ -110,7 +108,7 @@ impl Admission {
     /// What an address is counted under; `None` if it is not. A host owns a whole /64 of IPv6, so that is what counts.
     fn key(&self, address: ClientAddress) -> Option<IpAddr> {
         let ip = address.ip()?;
-        if ip.is_loopback() || self.trusted.iter().any(|network| network.contains(&ip)) {
+        if ip.is_loopback() || self.trusted.contains(ip) {
             return None;
         }
         Some(match ip {
@@ -168,8 +166,8 @@ mod tests {
     use super::*;
 
     fn admission(limits: Limits, trusted: &[&str]) -> Arc<Admission> {
-        let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().expect("a network")).collect();
-        Admission::new(&limits, &trusted)
+        let networks = trusted.iter().map(|network| network.parse().expect("a network")).collect();
+        Admission::new(&limits, &Trusted { networks, unix: false })
     }
 
     fn from(ip: &str) -> ClientAddress {

@@ -10,10 +10,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use trunkline_net::http2::Http2Limits;
 
 use crate::node::NodeSettings;
@@ -25,6 +24,8 @@ mod check;
 mod file;
 mod given;
 mod layers;
+mod listen;
+mod listener;
 mod namespace;
 mod problem;
 mod readers;
@@ -35,6 +36,8 @@ mod settings;
 mod tests;
 mod tls;
 
+pub(crate) use listen::Entrance;
+pub use listen::{Api, ApiListen, Doors, Listen, NamedListener, ProxyProtocol, Speaks, Trusted};
 pub use problem::{Problem, Problems, Source};
 pub use secret::{Secret, SessionKey};
 pub(crate) use service::{Auth, BUILT_IN, ServiceConfig, UpstreamAddress};
@@ -46,6 +49,8 @@ pub use tls::{Acme, Certificates, ClientCertificates, Tls};
 pub struct Config {
     /// Where to listen, and what is served there.
     pub listen: Listen,
+    /// More listeners for clients, by name. Said in the file alone.
+    pub listeners: BTreeMap<String, NamedListener>,
     /// Certificates, for the listeners on which this server does TLS itself.
     pub tls: Certificates,
     /// Dev mode: demo page and dev tickets. `None` means: on exactly when every listener is loopback.
@@ -59,6 +64,8 @@ pub struct Config {
     pub session: Session,
     /// The websocket door.
     pub websocket: WebSocket,
+    /// The lines door.
+    pub lines: Lines,
     /// Every limit.
     pub limits: Limits,
     /// How a dead connection is noticed.
@@ -77,46 +84,6 @@ pub struct Config {
     pub node_name: Option<String>,
     /// Where each setting came from, for the messages of `check`.
     sources: BTreeMap<String, Source>,
-}
-
-/// Where to listen, and what is served there.
-#[derive(Debug, Clone)]
-pub struct Listen {
-    /// TCP addresses of the doors.
-    pub address: Vec<SocketAddr>,
-    /// A unix socket for the doors. Its peers are judged by its file permissions.
-    pub unix: Option<PathBuf>,
-    /// Who does TLS on the doors' TCP addresses; `None`: as [`Config::tls_of`] says.
-    pub tls: Option<Tls>,
-    /// Networks of one's own proxies: exempt from the limits per address.
-    pub trusted: Vec<IpNet>,
-    /// Where the HTTP API, health and metrics are served.
-    pub api: Api,
-}
-
-/// Where the HTTP API, health and metrics are served.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Api {
-    /// With the doors on listeners that are loopback or unix sockets, and nowhere else.
-    #[default]
-    Local,
-    /// With the doors on every listener.
-    Everywhere,
-    /// Nowhere.
-    Nowhere,
-    /// On listeners of its own, and not with the doors.
-    Apart(ApiListen),
-}
-
-/// Listeners of the API's own.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ApiListen {
-    /// TCP addresses.
-    pub address: Vec<SocketAddr>,
-    /// A unix socket.
-    pub unix: Option<PathBuf>,
-    /// Who does TLS on the TCP addresses; `None`: as [`Config::tls_of`] says.
-    pub tls: Option<Tls>,
 }
 
 /// Which pages may open a connection. A request without `Origin` does not come from a page and is judged by its
@@ -146,6 +113,13 @@ pub struct Session {
 pub struct WebSocket {
     /// Whether a client's offer of permessage-deflate (RFC 7692) is taken.
     pub deflate: bool,
+}
+
+/// The lines door.
+#[derive(Debug, Clone)]
+pub struct Lines {
+    /// The token of `Upgrade` that opens it, besides `hub-lines`.
+    pub upgrade: String,
 }
 
 /// Every limit. What each is for stands beside its line in [`SETTINGS`].
@@ -276,16 +250,6 @@ impl Config {
         self.dev.unwrap_or_else(|| self.is_local())
     }
 
-    /// Whether every listener is loopback or a unix socket.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
-        let apart = match &self.listen.api {
-            Api::Apart(api) => api.address.as_slice(),
-            _ => &[],
-        };
-        self.listen.address.iter().chain(apart).all(|address| is_loopback(*address))
-    }
-
     /// The limits of a WebSocket, and of the first head of every connection.
     pub(crate) fn socket_limits(&self) -> trunkline_net::Limits {
         trunkline_net::Limits {
@@ -358,13 +322,6 @@ pub(crate) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-impl Default for Listen {
-    fn default() -> Self {
-        let loopback = SocketAddr::from(([127, 0, 0, 1], 8101));
-        Listen { address: vec![loopback], unix: None, tls: None, trusted: Vec::new(), api: Api::Local }
-    }
-}
-
 impl Default for Session {
     fn default() -> Self {
         Session { key: None, linger: Duration::from_secs(60) }
@@ -374,6 +331,12 @@ impl Default for Session {
 impl Default for WebSocket {
     fn default() -> Self {
         WebSocket { deflate: true }
+    }
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Lines { upgrade: "firepresence".to_owned() }
     }
 }
 

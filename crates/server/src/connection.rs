@@ -7,10 +7,13 @@
 
 mod http1;
 mod http2;
+mod patient;
+mod raw;
 mod tls;
 mod tls_upgrade;
 
 pub(crate) use http2::too_many_headers;
+pub(crate) use patient::Patient;
 
 use std::io;
 use std::sync::Arc;
@@ -21,7 +24,6 @@ use axum::Router;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use trunkline_net::http1::{Rewind, refuse};
 use trunkline_net::http2::{ALPN, Http, sniff};
@@ -30,8 +32,9 @@ use trunkline_net::tls::ServerTls;
 use crate::App;
 use crate::address::ClientAddress;
 use crate::admission::{Admitted, NotAdmitted};
+use crate::config::{Doors, Speaks, Tls};
 use crate::http::{TRUNKLINE, VERSION};
-use crate::listener::{Listener, Serves};
+use crate::listener::{Listener, Serves, Terms};
 use crate::metrics::Reason;
 use crate::shutdown::Live;
 use crate::stream::Stream;
@@ -48,10 +51,10 @@ const REFUSALS: usize = 256;
 /// connection is a connection of its own, and has one of its own.
 #[derive(Debug)]
 pub(crate) struct Remote {
-    pub(crate) address: ClientAddress,
-    /// Whether this server did TLS for it from the first byte.
-    tls: bool,
-    /// Whether it did later, by an upgrade.
+    address: ClientAddress,
+    /// By what way it came.
+    pub(crate) way: Way,
+    /// Whether this server did TLS for it later, by an upgrade.
     upgraded: AtomicBool,
     admitted: Admitted,
     /// Whether the next handshake was counted already.
@@ -59,15 +62,37 @@ pub(crate) struct Remote {
     _live: Live,
 }
 
+/// What the listener says of the connections that come to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Way {
+    /// Who does TLS.
+    pub(crate) tls: Tls,
+    /// The doors that are open over HTTP.
+    pub(crate) doors: Doors,
+}
+
 impl Remote {
-    pub(crate) fn new(app: &App, address: ClientAddress, tls: bool, admitted: Admitted) -> Arc<Remote> {
+    pub(crate) fn new(app: &App, address: ClientAddress, way: Way, admitted: Admitted) -> Arc<Remote> {
         let (upgraded, prepaid) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Remote { address, tls, upgraded, admitted, prepaid, _live: app.stop.enter() })
+        Arc::new(Remote { address, way, upgraded, admitted, prepaid, _live: app.stop.enter() })
+    }
+
+    /// Whose it is, as far as is known by now.
+    pub(crate) fn address(&self) -> ClientAddress {
+        self.address
     }
 
     /// Whether this server did TLS for it.
     pub(crate) fn tls(&self) -> bool {
-        self.tls || self.upgraded.load(Ordering::Relaxed)
+        self.way.tls == Tls::On || self.upgraded.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody between the client and us can read what is said, nor take it for something else: TLS, of ours or of a listed
+    /// proxy, a unix socket, loopback. What is not masked is said nowhere else.
+    pub(crate) fn is_private(&self, app: &App) -> bool {
+        let Some(ip) = self.address.ip() else { return true };
+        let proxied = self.way.tls == Tls::Offloaded && app.config.listen.trusted.contains(ip);
+        self.tls() || ip.is_loopback() || proxied
     }
 
     /// Counts a handshake of its address.
@@ -91,13 +116,15 @@ impl Remote {
     /// One more connection of the same remote, inside the one that it has.
     pub(crate) fn another(&self, app: &App) -> Result<Arc<Remote>, NotAdmitted> {
         let admitted = app.admission.admit(self.address, Instant::now())?;
-        Ok(Remote::new(app, self.address, self.tls(), admitted))
+        Ok(Remote::new(app, self.address, self.way, admitted))
     }
 }
 
 /// What one listener serves, and by what.
 struct Site {
     serves: Serves,
+    terms: Terms,
+    /// Where this server does TLS.
     tls: Option<ServerTls>,
     router: Router,
     refusals: Arc<Semaphore>,
@@ -113,6 +140,7 @@ pub(crate) async fn accept_loop(app: Arc<App>, listener: Listener) {
     }
     let site = Arc::new(Site {
         serves,
+        terms: listener.terms().clone(),
         tls: app.tls.clone().filter(|_| listener.is_tls()),
         router: crate::http::router(&app, serves),
         refusals: Arc::new(Semaphore::new(REFUSALS)),
@@ -146,7 +174,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 fn admit(app: &Arc<App>, site: &Arc<Site>, stream: Stream, address: ClientAddress) {
     match app.admission.admit(address, Instant::now()) {
         Ok(admitted) => {
-            let remote = Remote::new(app, address, site.tls.is_some(), admitted);
+            let way = Way { tls: site.terms.tls, doors: site.serves.doors };
+            let remote = Remote::new(app, address, way, admitted);
             tokio::spawn(serve(app.clone(), site.clone(), stream, remote));
         }
         Err(why) => turn_away(app, site, stream, why),
@@ -156,8 +185,8 @@ fn admit(app: &Arc<App>, site: &Arc<Site>, stream: Stream, address: ClientAddres
 /// Answers a connection for which there is no room, without reading what it wants.
 fn turn_away(app: &App, site: &Site, mut stream: Stream, why: NotAdmitted) {
     app.metrics.rejected(reason(why));
-    if site.tls.is_some() {
-        // A handshake would cost more than what it refuses.
+    if site.tls.is_some() || site.terms.speaks != Speaks::Http {
+        // A handshake would cost more than what it refuses; what is no HTTP has no answer for it.
         return;
     }
     // Past this many it is a flood, and closing is answer enough.
@@ -207,15 +236,19 @@ pub(crate) fn refusal(status: StatusCode, text: &str) -> Response<String> {
 async fn serve(app: Arc<App>, site: Arc<Site>, stream: Stream, remote: Arc<Remote>) {
     tokio::select! {
         () = by_first_bytes(&app, &site, stream, &remote) => {}
-        () = app.stop.cut() => tracing::debug!(address = ?remote.address, "cut a connection that did not end in time"),
+        () = app.stop.cut() => tracing::debug!(address = ?remote.address(), "cut a connection that did not end in time"),
     }
 }
 
 async fn by_first_bytes(app: &Arc<App>, site: &Site, stream: Stream, remote: &Arc<Remote>) {
     let opening = async {
-        match (&site.tls, stream) {
-            (Some(tls), Stream::Tcp(stream)) => by_alpn(app, site, tls, stream, remote).await,
-            (_, stream) => by_preface(app, stream).await,
+        let stream = match (&site.tls, stream) {
+            (Some(tls), Stream::Tcp(stream)) => tls::shake_hands(app, site, tls, stream, remote).await?,
+            (_, stream) => stream,
+        };
+        match site.terms.speaks {
+            Speaks::Http => by_version(app, stream).await.map(Opened::Http),
+            _ => Some(Opened::Raw(stream)),
         }
     };
     let opened = tokio::select! {
@@ -223,42 +256,56 @@ async fn by_first_bytes(app: &Arc<App>, site: &Site, stream: Stream, remote: &Ar
         // Nobody is owed an answer who has not asked.
         () = app.stop.stopping() => return,
     };
-    let Some(Opened { http, stream, deadline }) = opened else { return };
-    match http {
-        Http::One => http1::serve(app, site, stream, deadline, remote).await,
-        Http::Two => http2::serve(app, site, stream, remote).await,
+    match opened {
+        Some(Opened::Http(Spoken { http: Http::One, stream, deadline })) => {
+            http1::serve(app, site, stream, deadline, remote).await;
+        }
+        Some(Opened::Http(Spoken { http: Http::Two, stream, .. })) => {
+            http2::serve(app, site, stream, remote).await;
+        }
+        Some(Opened::Raw(stream)) => raw::serve(app, &site.terms.speaks, stream, remote).await,
+        None => {}
     }
 }
 
-/// A connection of which it is known what it speaks.
-struct Opened {
+/// A connection whose opening is done.
+enum Opened {
+    Http(Spoken),
+    /// A door is spoken from here on.
+    Raw(Stream),
+}
+
+/// A connection of which it is known what HTTP it speaks.
+struct Spoken {
     http: Http,
     stream: Rewind<Stream>,
     /// When the first head of HTTP/1.1 has to be there.
     deadline: tokio::time::Instant,
 }
 
-/// TLS, in which the two ends agree on what is spoken (ALPN). Without an agreement it is HTTP/1.1.
-async fn by_alpn(
-    app: &App,
-    site: &Site,
-    tls: &ServerTls,
-    stream: TcpStream,
-    remote: &Remote,
-) -> Option<Opened> {
-    let stream = tls::shake_hands(app, site, tls, stream, remote).await?;
-    let http = if stream.alpn() == Some(ALPN) { Http::Two } else { Http::One };
-    let stream = Rewind::new(Bytes::new(), Stream::Tls(stream));
-    Some(Opened { http, stream, deadline: tokio::time::Instant::now() + app.config.limits.head_timeout })
+async fn by_version(app: &App, stream: Stream) -> Option<Spoken> {
+    match stream {
+        // The two ends agree in the handshake on what is spoken (ALPN). Without an agreement it is HTTP/1.1.
+        Stream::Tls(stream) => {
+            let http = if stream.alpn() == Some(ALPN) { Http::Two } else { Http::One };
+            let stream = Rewind::new(Bytes::new(), Stream::Tls(stream));
+            Some(Spoken {
+                http,
+                stream,
+                deadline: tokio::time::Instant::now() + app.config.limits.head_timeout,
+            })
+        }
+        stream => by_preface(app, stream).await,
+    }
 }
 
 /// Plaintext, in which a client that wants HTTP/2 begins as no HTTP/1.1 request does (RFC 9113 §3.3).
-async fn by_preface(app: &App, mut stream: Stream) -> Option<Opened> {
+async fn by_preface(app: &App, mut stream: Stream) -> Option<Spoken> {
     let deadline = tokio::time::Instant::now() + app.config.limits.head_timeout;
     match sniff(&mut stream, &app.socket_limits).await {
         Ok((http, rewind)) => {
             let (first, _) = rewind.into_parts();
-            Some(Opened { http, stream: Rewind::new(first, stream), deadline })
+            Some(Spoken { http, stream: Rewind::new(first, stream), deadline })
         }
         Err(error) => {
             http1::refuse_head(app, stream, &error).await;
@@ -276,7 +323,7 @@ mod tests {
     fn remote(server: &Server) -> Arc<Remote> {
         let address = ClientAddress::socket("192.0.2.1".parse().expect("an address"));
         let admitted = server.app.admission.admit(address, Instant::now()).expect("room");
-        Remote::new(&server.app, address, true, admitted)
+        Remote::new(&server.app, address, Way { tls: Tls::On, doors: Doors::ALL }, admitted)
     }
 
     fn server(limits: &str) -> Server {

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::address::ClientAddress;
-use crate::config::{Api, Config, Tls, is_loopback};
+use crate::config::{Api, Config, Doors, Entrance, ProxyProtocol, Speaks, Tls, is_loopback};
 use crate::stream::Stream;
 
 /// What is served on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Serves {
-    /// The doors for clients.
-    pub doors: bool,
+    /// The doors for clients that are open over HTTP.
+    pub doors: Doors,
     /// The HTTP API, health and metrics.
     pub api: bool,
     /// The demo page and dev tickets.
@@ -29,8 +29,18 @@ pub struct Serves {
 pub struct Listener {
     socket: Socket,
     serves: Serves,
-    /// Whether its connections begin with a TLS handshake.
-    tls: bool,
+    terms: Terms,
+}
+
+/// How connections of a listener begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// Whether with a PROXY protocol header, before anything else.
+    pub proxy_protocol: bool,
+    /// Who does TLS.
+    pub tls: Tls,
+    /// What is spoken then.
+    pub speaks: Speaks,
 }
 
 #[derive(Debug)]
@@ -45,22 +55,25 @@ impl Listener {
     /// # Errors
     /// The first that cannot be opened, named.
     pub(crate) async fn bind(config: &Config) -> io::Result<Vec<Listener>> {
-        let listen = &config.listen;
         let mut listeners = Vec::new();
-        let tls = config.tls_of(listen.tls) == Tls::On;
-        for address in &listen.address {
-            listeners.push(bind_tcp(*address, Serves::doors(config, is_loopback(*address)), tls).await?);
+        for entrance in config.entrances() {
+            let terms = Terms::of(&entrance);
+            for address in entrance.address {
+                let serves = Serves::doors(config, &entrance, is_loopback(*address));
+                listeners.push(bind_tcp(*address, serves, terms.clone()).await?);
+            }
+            if let Some(path) = entrance.unix {
+                let terms = Terms { tls: Tls::Off, ..terms };
+                listeners.push(bind_unix(path, Serves::doors(config, &entrance, true), terms).await?);
+            }
         }
-        if let Some(path) = &listen.unix {
-            listeners.push(bind_unix(path, Serves::doors(config, true)).await?);
-        }
-        if let Api::Apart(api) = &listen.api {
-            let tls = config.tls_of(api.tls) == Tls::On;
+        if let Api::Apart(api) = &config.listen.api {
+            let terms = Terms { tls: config.tls_of(api.tls), ..Terms::plain() };
             for address in &api.address {
-                listeners.push(bind_tcp(*address, Serves::api(is_loopback(*address)), tls).await?);
+                listeners.push(bind_tcp(*address, Serves::api(is_loopback(*address)), terms.clone()).await?);
             }
             if let Some(path) = &api.unix {
-                listeners.push(bind_unix(path, Serves::api(true)).await?);
+                listeners.push(bind_unix(path, Serves::api(true), Terms::plain()).await?);
             }
         }
         Ok(listeners)
@@ -73,9 +86,10 @@ impl Listener {
     /// have plaintext there.
     pub fn tcp(socket: TcpListener, config: &Config) -> io::Result<Listener> {
         let address = socket.local_addr()?;
-        let tls = config.tls_of(config.listen.tls);
+        let entrances = config.entrances();
+        let entrance = &entrances[0];
         // The configuration was checked for the addresses it names, of which this need not be one.
-        if !is_loopback(address) && (tls == Tls::Off || config.is_local()) {
+        if !is_loopback(address) && (entrance.tls == Tls::Off || config.is_local()) {
             let rule = format!(
                 "{address} is not loopback, and this configuration is for loopback: let listen.address name what is \
                  served elsewhere, with a certificate or listen.tls = \"offloaded\""
@@ -85,8 +99,8 @@ impl Listener {
         trunkline_net::tcp::configure_listener(&socket)?;
         Ok(Listener {
             socket: Socket::Tcp(socket, address),
-            serves: Serves::doors(config, is_loopback(address)),
-            tls: tls == Tls::On,
+            serves: Serves::doors(config, entrance, is_loopback(address)),
+            terms: Terms::of(entrance),
         })
     }
 
@@ -108,7 +122,18 @@ impl Listener {
     /// Whether this server does TLS here.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        self.tls
+        self.terms.tls == Tls::On
+    }
+
+    /// Whether clients come in here: by HTTP, or by what is spoken from the first byte.
+    #[must_use]
+    pub fn is_for_clients(&self) -> bool {
+        self.serves.doors.any() || self.terms.speaks != Speaks::Http
+    }
+
+    /// How its connections begin.
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// The next connection, before its first byte. Cancel safe.
@@ -138,39 +163,71 @@ impl Drop for Listener {
 
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match (&self.terms.speaks, &self.socket) {
+            (Speaks::Http, Socket::Tcp(..)) if self.is_tls() => "https://",
+            (Speaks::Http, Socket::Tcp(..)) => "http://",
+            (_, Socket::Tcp(..)) if self.is_tls() => "tls://",
+            (_, Socket::Tcp(..)) => "tcp://",
+            (_, Socket::Unix(..)) => "unix:",
+        };
         match &self.socket {
-            Socket::Tcp(_, address) if self.tls => write!(f, "https://{address}"),
-            Socket::Tcp(_, address) => write!(f, "http://{address}"),
-            Socket::Unix(_, path) => write!(f, "unix:{}", path.display()),
+            Socket::Tcp(_, address) => write!(f, "{scheme}{address}")?,
+            Socket::Unix(_, path) => write!(f, "{scheme}{}", path.display())?,
+        }
+        match &self.terms.speaks {
+            Speaks::Http => Ok(()),
+            Speaks::Lines => f.write_str(" (lines)"),
+            Speaks::Stream(service) => write!(f, " (stream of {service})"),
         }
     }
 }
 
+impl Terms {
+    fn of(entrance: &Entrance<'_>) -> Terms {
+        Terms {
+            proxy_protocol: entrance.proxy_protocol == ProxyProtocol::Required,
+            tls: entrance.tls,
+            speaks: entrance.speaks.clone(),
+        }
+    }
+
+    /// With plaintext HTTP, without ado.
+    fn plain() -> Terms {
+        Terms { proxy_protocol: false, tls: Tls::Off, speaks: Speaks::Http }
+    }
+}
+
 impl Serves {
-    fn doors(config: &Config, local: bool) -> Serves {
+    /// `loopback`: whether only this machine can connect; who is behind a proxy on it is another matter.
+    fn doors(config: &Config, entrance: &Entrance<'_>, loopback: bool) -> Serves {
+        if *entrance.speaks != Speaks::Http {
+            return Serves { doors: Doors::NONE, api: false, dev: false, local: false };
+        }
+        let local = loopback && entrance.proxy_protocol == ProxyProtocol::Off;
         let api = match &config.listen.api {
             Api::Local => local,
             Api::Everywhere => true,
             Api::Nowhere | Api::Apart(_) => false,
         };
-        Serves { doors: true, api, dev: config.is_dev() && local, local }
+        let doors = entrance.doors.unwrap_or(Doors::ALL);
+        Serves { doors, api, dev: config.is_dev() && local, local }
     }
 
     fn api(local: bool) -> Serves {
-        Serves { doors: false, api: true, dev: false, local }
+        Serves { doors: Doors::NONE, api: true, dev: false, local }
     }
 }
 
-async fn bind_tcp(address: SocketAddr, serves: Serves, tls: bool) -> io::Result<Listener> {
+async fn bind_tcp(address: SocketAddr, serves: Serves, terms: Terms) -> io::Result<Listener> {
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
     let socket = TcpListener::bind(address).await.map_err(named)?;
     trunkline_net::tcp::configure_listener(&socket).map_err(named)?;
     let address = socket.local_addr().map_err(named)?;
-    Ok(Listener { socket: Socket::Tcp(socket, address), serves, tls })
+    Ok(Listener { socket: Socket::Tcp(socket, address), serves, terms })
 }
 
-async fn bind_unix(path: &Path, serves: Serves) -> io::Result<Listener> {
+async fn bind_unix(path: &Path, serves: Serves, terms: Terms) -> io::Result<Listener> {
     let named = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
     };
@@ -182,7 +239,7 @@ async fn bind_unix(path: &Path, serves: Serves) -> io::Result<Listener> {
         std::fs::remove_file(path).map_err(named)?;
     }
     let socket = UnixListener::bind(path).map_err(named)?;
-    Ok(Listener { socket: Socket::Unix(socket, path.to_owned()), serves, tls: false })
+    Ok(Listener { socket: Socket::Unix(socket, path.to_owned()), serves, terms })
 }
 
 fn is_socket(path: &Path) -> bool {
@@ -207,8 +264,9 @@ mod tests {
             ("[listen.api]\naddress = \"127.0.0.1:1\"", false, false),
         ] {
             let config = config(toml);
-            assert_eq!(Serves::doors(&config, true).api, on_loopback, "{toml}");
-            assert_eq!(Serves::doors(&config, false).api, elsewhere, "{toml}");
+            let entrance = &config.entrances()[0];
+            assert_eq!(Serves::doors(&config, entrance, true).api, on_loopback, "{toml}");
+            assert_eq!(Serves::doors(&config, entrance, false).api, elsewhere, "{toml}");
         }
     }
 
@@ -218,8 +276,8 @@ mod tests {
         let serves = Serves::api(true);
         drop(std::os::unix::net::UnixListener::bind(&path).expect("a path in the temporary folder"));
         assert!(path.exists(), "left behind");
-        let ours = bind_unix(&path, serves).await.expect("what was left behind is replaced");
-        let second = bind_unix(&path, serves).await.expect_err("somebody listens there");
+        let ours = bind_unix(&path, serves, Terms::plain()).await.expect("what was left behind is replaced");
+        let second = bind_unix(&path, serves, Terms::plain()).await.expect_err("somebody listens there");
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
         drop(ours);
         assert!(!path.exists(), "removed");
@@ -229,7 +287,7 @@ mod tests {
     async fn what_is_no_socket_is_not_removed() {
         let path = std::env::temp_dir().join(format!("trunkline-listener-{}.txt", std::process::id()));
         std::fs::write(&path, "precious").expect("a file in the temporary folder");
-        let refused = bind_unix(&path, Serves::api(true)).await;
+        let refused = bind_unix(&path, Serves::api(true), Terms::plain()).await;
         assert!(refused.is_err());
         assert_eq!(std::fs::read_to_string(&path).expect("still there"), "precious");
         std::fs::remove_file(&path).expect("still there");

@@ -48,6 +48,8 @@ pub(crate) struct Metrics {
     rejected: Family<Label, Counter>,
     handshakes: Family<Label, Counter>,
     websockets: Family<Labels2, Gauge>,
+    lines: Gauge,
+    event_streams: Gauge,
     streams: Family<Label, Gauge>,
     pub(crate) stream_bytes_in: Busy,
     pub(crate) stream_bytes_out: Busy,
@@ -94,6 +96,8 @@ impl Metrics {
                 "websockets",
                 "WebSockets that are open now, by HTTP version and by whether messages may be compressed",
             ),
+            lines: gauge(r, "lines", "Connections of the lines door that are open now"),
+            event_streams: gauge(r, "event_streams", "Streams of server-sent events that are open now"),
             streams: family(r, "streams", "Raw streams that are open now, by what carries them"),
             stream_bytes_in: busy(r, "stream_bytes_in", "Bytes that services took from raw streams"),
             stream_bytes_out: busy(r, "stream_bytes_out", "Bytes of services that raw streams took"),
@@ -162,16 +166,22 @@ impl Metrics {
 
     /// Counts a WebSocket as open until what this gives is dropped.
     pub(crate) fn websocket(&self, via: Via, deflate: bool) -> Open {
-        let gauge = self.websockets.get_or_create(&labels(via, deflate)).clone();
-        gauge.inc();
-        Open(gauge)
+        Open::one_of(&self.websockets.get_or_create(&labels(via, deflate)))
+    }
+
+    /// Counts a connection of the lines door as open until what this gives is dropped.
+    pub(crate) fn lines(&self) -> Open {
+        Open::one_of(&self.lines)
+    }
+
+    /// Counts a stream of events as open until what this gives is dropped.
+    pub(crate) fn event_stream(&self) -> Open {
+        Open::one_of(&self.event_streams)
     }
 
     /// Counts a raw stream as open until what this gives is dropped.
     pub(crate) fn stream(&self, carriage: Carriage) -> Open {
-        let gauge = self.streams.get_or_create(&carriage.label()).clone();
-        gauge.inc();
-        Open(gauge)
+        Open::one_of(&self.streams.get_or_create(&carriage.label()))
     }
 
     pub(crate) fn http_answered(&self, status: StatusCode) {
@@ -192,6 +202,13 @@ impl Metrics {
 
 /// One of what a gauge counts.
 pub(crate) struct Open(Gauge);
+
+impl Open {
+    fn one_of(gauge: &Gauge) -> Open {
+        gauge.inc();
+        Open(gauge.clone())
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {

@@ -11,17 +11,20 @@
 //! - *control* (go_away) goes first, and the ending last: what was queued before is still written if it is
 //!   little, and dropped if it is much, for a client that does not read would not learn why it was cut off.
 
+mod ending;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use smallvec::SmallVec;
-use trunkline_dialect::{ChannelName, Code, Disconnect};
+use trunkline_dialect::ChannelName;
 
 use crate::cells::lock;
 use crate::counter::Sharded;
 use crate::encoded::Encoded;
+pub(crate) use ending::Ending;
 
 /// The bounds of an outbox, in bytes as [`Encoded::weight`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,15 +96,6 @@ struct Rare {
     /// Where in `behind` the last turn ended, so that channels take turns.
     turn: Option<ChannelName>,
     ending: Option<Ending>,
-}
-
-/// How a connection ends by our will.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ending {
-    /// The last push.
-    pub disconnect: Disconnect,
-    /// The close code of doors that have one.
-    pub close_code: u16,
 }
 
 /// What the connection's task does next.
@@ -409,38 +403,6 @@ impl Rare {
         }
         self.turn = next.clone().filter(|_| !self.behind.is_empty());
         next
-    }
-}
-
-impl Ending {
-    /// RFC 6455 section 7.4.1, "going away": a server that stops.
-    const GOING_AWAY: u16 = 1001;
-
-    /// An ending with a code, its advice and its close code.
-    pub(crate) fn new(code: Code, message: impl Into<String>) -> Ending {
-        Ending { disconnect: Disconnect::new(code, message), close_code: code.close_code() }
-    }
-
-    /// This node stops; another, or its successor, goes on.
-    pub(crate) fn stopping() -> Ending {
-        let ending = Ending::new(Code::Unavailable, "this node stops");
-        Ending { close_code: Ending::GOING_AWAY, ..ending }
-    }
-
-    /// A newer link has taken the session over.
-    pub(crate) fn displaced() -> Ending {
-        Ending::new(Code::Conflict, "another connection has taken this session over")
-    }
-
-    /// The client does not read what it is sent.
-    pub(crate) fn slow_reader(bytes: usize) -> Ending {
-        Ending::new(Code::TooMany, format!("slow reader: {bytes} bytes wait to be read"))
-    }
-
-    /// The close reason: the message, within the 123 bytes that a Close frame carries (RFC 6455 section 5.5).
-    pub(crate) fn reason(&self) -> String {
-        let message = &self.disconnect.message;
-        message[..message.floor_char_boundary(123)].to_owned()
     }
 }
 

@@ -80,7 +80,7 @@ fn announce(server: &Server, listeners: &[Listener]) -> io::Result<()> {
         eprintln!("API key, made up for this run as TRUNKLINE_API_KEY is not set: {key}");
     }
     for listener in listeners {
-        let what = if listener.serves().doors { "listening" } else { "api" };
+        let what = if listener.is_for_clients() { "listening" } else { "api" };
         output::line(format!("{what} on {listener}"))?;
     }
     let demo = listeners.iter().find(|listener| listener.serves().dev && listener.local_addr().is_some());

@@ -1,10 +1,11 @@
 //! What contradicts itself, and what must not be started.
 
+mod listeners;
 mod tls;
 
 use std::collections::BTreeSet;
 
-use super::{Api, Auth, BUILT_IN, Config, Origins, Problems, UpstreamAddress};
+use super::{Auth, BUILT_IN, Config, Origins, Problems, UpstreamAddress};
 use crate::policy::SlowReader;
 
 /// The shortest API key that is taken where anybody can try one.
@@ -12,7 +13,7 @@ const API_KEY_LENGTH: usize = 16;
 
 pub(super) fn check(config: &Config) -> Problems {
     let mut problems = Problems::default();
-    listeners(config, &mut problems);
+    listeners::check(config, &mut problems);
     tls::check(config, &mut problems);
     secrets(config, &mut problems);
     dev(config, &mut problems);
@@ -20,40 +21,6 @@ pub(super) fn check(config: &Config) -> Problems {
     namespaces(config, &mut problems);
     services(config, &mut problems);
     problems
-}
-
-fn listeners(config: &Config, problems: &mut Problems) {
-    let listen = &config.listen;
-    if listen.address.is_empty() && listen.unix.is_none() {
-        problems.push(
-            config.source("listen.address"),
-            "listen: there is neither an address nor a unix socket to listen on",
-        );
-    }
-    let mut all = listen.address.clone();
-    let mut paths: Vec<_> = listen.unix.iter().collect();
-    if let Api::Apart(api) = &listen.api {
-        if api.address.is_empty() && api.unix.is_none() {
-            problems.push(
-                config.source("listen.api.tls"),
-                "listen.api: there is neither an address nor a unix socket to listen on",
-            );
-        }
-        all.extend(&api.address);
-        paths.extend(&api.unix);
-    }
-    let mut seen = BTreeSet::new();
-    for address in all.iter().filter(|address| address.port() != 0) {
-        if !seen.insert(address) {
-            problems.push(config.source("listen.address"), format!("listen: {address} is named twice"));
-        }
-    }
-    if let [doors, api] = paths.as_slice()
-        && doors == api
-    {
-        problems
-            .push(config.source("listen.api.unix"), format!("listen: {} is named twice", doors.display()));
-    }
 }
 
 fn secrets(config: &Config, problems: &mut Problems) {

@@ -6,12 +6,14 @@ use toml_edit::{Document, Item, TableLike, Value};
 
 use super::given::Given;
 use super::layers;
+use super::listener::{LISTENER_SETTINGS, NAME_LENGTH, is_name};
 use super::namespace::NAMESPACE_SETTINGS;
 use super::service::SERVICE_SETTINGS;
 use super::settings::{SETTINGS, Setting};
 use super::{Config, Problems, Source};
 
 const NAMESPACES: &str = "namespaces";
+const LISTENERS: &str = "listener";
 const SERVICES: &str = "service";
 
 /// Applies every setting of the text; what cannot be applied becomes a problem and the rest goes on.
@@ -42,6 +44,7 @@ impl File<'_> {
             let is_section = SETTINGS.iter().any(|setting| setting.path.starts_with(&inner));
             match item.as_table_like() {
                 Some(inner) if path == NAMESPACES => self.namespaces(config, inner, problems),
+                Some(inner) if path == LISTENERS => self.listeners(config, inner, problems),
                 Some(inner) if path == SERVICES => self.services(config, inner, problems),
                 Some(table) if is_section => self.section(config, &inner, table, problems),
                 _ => match layers::find(&path) {
@@ -49,7 +52,7 @@ impl File<'_> {
                         Ok(()) => config.note(&path, &source),
                         Err(message) => problems.push(Some(source), message),
                     },
-                    None if is_section || path == NAMESPACES || path == SERVICES => {
+                    None if is_section || [NAMESPACES, LISTENERS, SERVICES].contains(&path.as_str()) => {
                         problems.push(Some(source), format!("{path}: expected a table, [{path}]"));
                     }
                     None => problems.push(Some(source), unknown(&path, section)),
@@ -70,7 +73,7 @@ impl File<'_> {
             }
             match item.as_table_like() {
                 Some(table) => {
-                    let namespace = self.settings(&path, table, NAMESPACE_SETTINGS, problems);
+                    let namespace = self.table_of(&path, table, NAMESPACE_SETTINGS, config, problems);
                     config.namespaces.0.insert(name.to_owned(), namespace);
                     config.note(&path, &source);
                 }
@@ -79,33 +82,58 @@ impl File<'_> {
         }
     }
 
+    /// `[listener.<name>]`.
+    fn listeners(&self, config: &mut Config, table: &dyn TableLike, problems: &mut Problems) {
+        for (name, path, table) in self.named(LISTENERS, config, table, problems) {
+            let listener = self.table_of(&path, table, LISTENER_SETTINGS, config, problems);
+            config.listeners.insert(name.to_owned(), listener);
+        }
+    }
+
     /// `[service.<name>]`.
     fn services(&self, config: &mut Config, table: &dyn TableLike, problems: &mut Problems) {
+        for (name, path, table) in self.named(SERVICES, config, table, problems) {
+            let service = self.table_of(&path, table, SERVICE_SETTINGS, config, problems);
+            config.services.insert(name.to_owned(), service);
+        }
+    }
+
+    /// The tables of a section whose names are the user's, each with its name and its path.
+    fn named<'t>(
+        &self,
+        section: &str,
+        config: &mut Config,
+        table: &'t dyn TableLike,
+        problems: &mut Problems,
+    ) -> Vec<(&'t str, String, &'t dyn TableLike)> {
+        let mut named = Vec::new();
         for (name, item) in table.iter() {
-            let path = format!("{SERVICES}.{name}");
+            let path = format!("{section}.{name}");
             let source = self.source_of(table, name);
-            let letters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-            if name.is_empty() || name.len() > 64 || !letters {
-                let rule = "a service's name has 1 to 64 letters, digits, dots, dashes and underscores";
+            if !is_name(name) {
+                let rule = format!(
+                    "a {section}'s name has 1 to {NAME_LENGTH} letters, digits, dots, hyphens and underscores"
+                );
                 problems.push(Some(source.clone()), format!("{path}: {rule}"));
             }
             match item.as_table_like() {
                 Some(table) => {
-                    let service = self.settings(&path, table, SERVICE_SETTINGS, problems);
-                    config.services.insert(name.to_owned(), service);
                     config.note(&path, &source);
+                    named.push((name, path, table));
                 }
                 None => problems.push(Some(source), format!("{path}: expected a table, [{path}]")),
             }
         }
+        named
     }
 
-    /// A table whose name is the user's: its settings, on top of the defaults.
-    fn settings<T: Default>(
+    /// One table whose name is the user's, with settings of its own on top of the defaults.
+    fn table_of<T: Default>(
         &self,
         path: &str,
         table: &dyn TableLike,
-        settings: &[Setting<T>],
+        settings: &'static [Setting<T>],
+        config: &mut Config,
         problems: &mut Problems,
     ) -> T {
         let mut target = T::default();
@@ -113,11 +141,10 @@ impl File<'_> {
             let source = self.source_of(table, key);
             let path = format!("{path}.{key}");
             match settings.iter().find(|setting| setting.path == key) {
-                Some(setting) => {
-                    if let Err(message) = layers::apply(setting, &mut target, &path, &given(item)) {
-                        problems.push(Some(source), message);
-                    }
-                }
+                Some(setting) => match layers::apply(setting, &mut target, &path, &given(item)) {
+                    Ok(()) => config.note(&path, &source),
+                    Err(message) => problems.push(Some(source), message),
+                },
                 None => {
                     let names = settings.iter().map(|setting| setting.path.to_owned());
                     problems.push(Some(source), unknown_among(&path, key, names));
@@ -146,7 +173,8 @@ fn unknown(path: &str, section: &str) -> String {
     };
     let sections = names("").filter_map(|path| path.split_once('.')).map(|(section, _)| section);
     let here = names("").filter(|path| path.starts_with(section)).map(str::to_owned);
-    let candidates = here.chain(sections.map(str::to_owned)).chain([NAMESPACES, SERVICES].map(str::to_owned));
+    let candidates =
+        here.chain(sections.map(str::to_owned)).chain([NAMESPACES, LISTENERS, SERVICES].map(str::to_owned));
     unknown_among(path, path, candidates)
 }
 

@@ -1,11 +1,9 @@
 //! One value as it was given, and the readers that turn it into what a setting wants or say what was expected.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
-
-use ipnet::IpNet;
 
 /// A value from a file, typed as TOML types it, or a text from the environment or a flag, which is read as whatever
 /// the setting wants.
@@ -131,17 +129,6 @@ impl Given {
                     None => item.parse(),
                 };
                 address.map_err(|_| format!("an IP address and port such as 127.0.0.1:8101, not {item:?}"))
-            })
-            .collect()
-    }
-
-    /// Networks: `10.0.0.0/8`, or one address.
-    pub(super) fn networks(&self) -> Result<Vec<IpNet>, Expected> {
-        let list = self.list()?;
-        list.into_iter()
-            .map(|item| {
-                let network = item.parse::<IpNet>().or_else(|_| item.parse::<IpAddr>().map(IpNet::from));
-                network.map_err(|_| format!("a network such as 10.0.0.0/8, not {item:?}"))
             })
             .collect()
     }

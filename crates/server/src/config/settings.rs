@@ -1,13 +1,15 @@
 //! Every setting, once: its path in the file, its default as documented, what it means, and how it is read.
 //!
-//! `namespaces.<name>.*` have a table of their own, in [`namespace`](super::namespace), because the name is the user's.
+//! `namespaces.<name>.*` and `listener.<name>.*` have tables of their own, in [`namespace`](super::namespace) and
+//! [`listener`](super::listener), because the names are the user's.
 
+use super::Config;
 use super::given::{Expected, Given};
-use super::readers::{apart, client_certificates, node_name, origins, secret, session_key, tls};
-use super::{Api, Config};
+use super::listener::LISTEN_SETTINGS;
+use super::readers::{client_certificates, node_name, origins, secret, session_key, upgrade_token};
 
 /// One setting: a line of the reference.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Setting<Target: 'static = Config> {
     /// Its path in the file: `listen.address`; inside a namespace the last part alone.
     pub path: &'static str,
@@ -17,6 +19,15 @@ pub struct Setting<Target: 'static = Config> {
     pub meaning: &'static str,
     /// How it is read and where it goes.
     pub(super) apply: fn(&mut Target, &Given) -> Result<(), Expected>,
+}
+
+// Derived, they would ask the same of the target.
+impl<Target> Copy for Setting<Target> {}
+
+impl<Target> Clone for Setting<Target> {
+    fn clone(&self) -> Self {
+        *self
+    }
 }
 
 impl Setting<Config> {
@@ -45,8 +56,23 @@ macro_rules! setting {
 
 pub(super) use setting;
 
-/// All settings but those of namespaces, in the order of the reference.
-pub static SETTINGS: &[Setting] = &[
+/// All settings but those of namespaces and of listeners with a name.
+pub static SETTINGS: &[Setting] =
+    &joined::<{ LISTEN_SETTINGS.len() + OTHER_SETTINGS.len() }>(LISTEN_SETTINGS, OTHER_SETTINGS);
+
+/// One table of two, `first` first; `N` is how long both are together.
+const fn joined<const N: usize>(first: &[Setting], second: &[Setting]) -> [Setting; N] {
+    let mut all = [first[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < first.len() { first[at] } else { second[at - first.len()] };
+        at += 1;
+    }
+    all
+}
+
+/// All but those of `[listen]`.
+const OTHER_SETTINGS: &[Setting] = &[
     setting!(
         "dev" = "on when every listener is loopback",
         "Demo page at `/` and `POST /dev/ticket`.",
@@ -60,62 +86,6 @@ pub static SETTINGS: &[Setting] = &[
         "Origins of pages that may connect besides the request's own host: a list of `scheme://host[:port]`, or `[\"*\"]` for all.",
         |c, v| {
             c.origins = origins(v)?;
-            Ok(())
-        }
-    ),
-    setting!(
-        "listen.address" = "\"127.0.0.1:8101\"",
-        "TCP addresses of the doors: one or a list. Port 0 lets the system choose.",
-        |c, v| {
-            c.listen.address = v.addresses()?;
-            Ok(())
-        }
-    ),
-    setting!("listen.unix" = "none", "Path of a unix socket for the doors.", |c, v| {
-        c.listen.unix = Some(v.text()?.into());
-        Ok(())
-    }),
-    setting!(
-        "listen.tls" = "\"on\" with certificates, else \"off\"",
-        "Who does TLS on the doors' addresses: `\"on\"`, the certificates of `[tls]`; `\"offloaded\"`, something in front; `\"off\"`, nobody: on loopback alone.",
-        |c, v| {
-            c.listen.tls = Some(tls(v)?);
-            Ok(())
-        }
-    ),
-    setting!(
-        "listen.trusted" = "none",
-        "Networks of your own proxies, exempt from the limits per address: a list such as `[\"10.0.0.0/8\"]`.",
-        |c, v| {
-            c.listen.trusted = v.networks()?;
-            Ok(())
-        }
-    ),
-    setting!(
-        "listen.api" = "on loopback and unix sockets only",
-        "Whether the HTTP API, health and metrics are served with the doors: `true` everywhere, `false` nowhere. As a table it puts them on listeners of their own.",
-        |c, v| {
-            c.listen.api = if v.bool()? { Api::Everywhere } else { Api::Nowhere };
-            Ok(())
-        }
-    ),
-    setting!(
-        "listen.api.address" = "none",
-        "TCP addresses of the API's own: it is then served there and not with the doors.",
-        |c, v| {
-            apart(c).address = v.addresses()?;
-            Ok(())
-        }
-    ),
-    setting!("listen.api.unix" = "none", "Path of a unix socket of the API's own.", |c, v| {
-        apart(c).unix = Some(v.text()?.into());
-        Ok(())
-    }),
-    setting!(
-        "listen.api.tls" = "\"on\" with certificates, else \"off\"",
-        "As `listen.tls`, for the API's own addresses.",
-        |c, v| {
-            apart(c).tls = Some(tls(v)?);
             Ok(())
         }
     ),
@@ -233,6 +203,14 @@ pub static SETTINGS: &[Setting] = &[
         "Whether clients may compress (permessage-deflate), and are compressed to.",
         |c, v| {
             c.websocket.deflate = v.bool()?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "lines.upgrade" = "\"firepresence\"",
+        "The token of `Upgrade` that opens the lines door, besides `hub-lines`.",
+        |c, v| {
+            c.lines.upgrade = upgrade_token(v)?;
             Ok(())
         }
     ),

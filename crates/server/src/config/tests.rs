@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::listener::LISTENER_SETTINGS;
 use super::namespace::NAMESPACE_SETTINGS;
 use super::service::SERVICE_SETTINGS;
-use super::{Api, ApiListen, Config, Origins, Override, SETTINGS, Tls};
+use super::{Api, ApiListen, Config, Doors, Origins, Override, ProxyProtocol, SETTINGS, Speaks, Tls};
 use crate::policy::{SlowReader, Who};
 
 fn problems(toml: &str) -> Vec<String> {
@@ -78,7 +79,7 @@ fn every_setting_is_read_from_its_place_in_a_file() {
     let ports: Vec<u16> = config.listen.address.iter().map(std::net::SocketAddr::port).collect();
     assert_eq!(ports, [1, 2, 3]);
     assert_eq!(config.listen.tls, Some(Tls::Offloaded));
-    assert_eq!(config.listen.trusted.len(), 2);
+    assert_eq!(config.listen.trusted.networks.len(), 2);
     let api = ApiListen { address: vec!["127.0.0.1:4".parse().expect("an address")], ..ApiListen::default() };
     assert_eq!(config.listen.api, Api::Apart(api));
     assert_eq!(config.api_key.as_ref().map(|key| key.reveal()), Some("secret"));
@@ -159,11 +160,11 @@ fn off_loopback_nothing_starts_in_plaintext_or_without_secrets() {
     assert!(found[2].starts_with("session.key: required"));
     assert!(found[3].starts_with("trunkline.toml:1: dev: "));
 
-    let short = "[listen]\naddress = \"0.0.0.0:80\"\ntls = \"offloaded\"\n[api]\nkey = \"short\"\n[session]\nkey = \"{KEY}\"";
+    let short = "[listen]\naddress = \"0.0.0.0:80\"\ntls = \"offloaded\"\ntrusted = \"10.0.0.0/8\"\n[api]\nkey = \"short\"\n[session]\nkey = \"{KEY}\"";
     let short = short.replace("{KEY}", &"ab".repeat(32));
     assert_eq!(
         problems(&short),
-        ["trunkline.toml:5: api.key: at least 16 characters are required when a listener is not loopback"]
+        ["trunkline.toml:6: api.key: at least 16 characters are required when a listener is not loopback"]
     );
     assert_eq!(problems(&short.replace("short", "long enough to be safe").replace(' ', "")), [""; 0]);
 
@@ -189,7 +190,7 @@ fn contradictions_are_told() {
         ),
         (
             "[listen]\nunix = \"/a\"\n[listen.api]\nunix = \"/a\"",
-            "trunkline.toml:4: listen: /a is named twice",
+            "trunkline.toml:4: listen.api: /a is named twice",
         ),
         ("[listen.api]\ntls = \"off\"", "trunkline.toml:2: listen.api: there is neither"),
         (
@@ -214,6 +215,103 @@ fn contradictions_are_told() {
         assert_eq!(found.len(), 1, "{toml}: {found:#?}");
         assert!(found[0].starts_with(begins), "{toml}: {found:#?}");
     }
+}
+
+#[test]
+fn listeners_with_a_name_are_read_and_judged_as_the_first_one_is() {
+    let config = Config::parse(
+        "trunkline.toml",
+        r#"
+        api.key = "long-enough-to-be-safe"
+        session.key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff"
+        [listen]
+        trusted = ["10.0.0.0/8", "unix", "::ffff:192.0.2.0/120"]
+        doors = "websocket"
+        [listener.behind-haproxy]
+        address = ["127.0.0.1:1", "[::1]:2"]
+        unix = "/run/t2.sock"
+        proxy_protocol = "required"
+        doors = ["websocket"]
+        [listener.plain]
+        address = "127.0.0.1:3"
+        "#,
+    )
+    .expect("no problems");
+    let websocket = Doors { websocket: true, ..Doors::NONE };
+    assert_eq!((config.listen.doors, config.listen.trusted.unix), (Some(websocket), true));
+    assert!(config.listen.trusted.contains("192.0.2.7".parse().expect("an address")), "mapped is IPv4");
+    let behind = &config.listeners["behind-haproxy"];
+    assert_eq!((behind.address.len(), behind.unix.is_some(), behind.doors), (2, true, Some(websocket)));
+    assert_eq!(behind.proxy_protocol, ProxyProtocol::Required);
+    assert_eq!(config.listeners["plain"].speaks, Speaks::Http);
+    assert!(!config.is_local(), "who is behind a proxy need not be on this machine");
+}
+
+#[test]
+fn what_is_wrong_with_a_listener_is_told_with_its_line() {
+    for (toml, begins) in [
+        ("listener = 3", "trunkline.toml:1: listener: expected a table, [listener]"),
+        ("listener.a = 3", "trunkline.toml:1: listener.a: expected a table, [listener.a]"),
+        (
+            "[listener.\"a b\"]\naddress = \"127.0.0.1:1\"",
+            "trunkline.toml:1: listener.a b: a listener's name has",
+        ),
+        ("[listener.a]", "trunkline.toml:1: listener.a: there is neither"),
+        (
+            "[listener.a]\naddress = \"127.0.0.1:8101\"",
+            "trunkline.toml:2: listener.a: 127.0.0.1:8101 is named twice",
+        ),
+        (
+            "[listener.a]\nunix = \"/a\"\n[listener.b]\nunix = \"/a\"",
+            "trunkline.toml:4: listener.b: /a is named twice",
+        ),
+        (
+            "[listener.a]\naddress = \"127.0.0.1:1\"\nadress = 1",
+            "trunkline.toml:3: listener.a.adress: no such setting; did you mean address?",
+        ),
+        (
+            "[listener.a]\naddress = \"127.0.0.1:1\"\nspeaks = \"stream:\"",
+            "trunkline.toml:3: listener.a.speaks: expected \"http\" or \"lines\" or \"stream:<service>\"",
+        ),
+        (
+            "[listener.a]\naddress = \"127.0.0.1:1\"\ndoors = [\"trunk\"]",
+            "trunkline.toml:3: listener.a.doors: expected a list of",
+        ),
+        ("[listen]\ndoors = []", "trunkline.toml:2: listen.doors: an empty list"),
+        ("listen.trusted = \"10.0.0.0/33\"", "trunkline.toml:1: listen.trusted: expected a network such as"),
+    ] {
+        let found = problems(toml);
+        assert_eq!(found.len(), 1, "{toml}: {found:#?}");
+        assert!(found[0].starts_with(begins), "{toml}: {found:#?}");
+    }
+}
+
+#[test]
+fn what_a_proxy_says_is_only_taken_from_listed_ones() {
+    let secrets =
+        format!("[api]\nkey = \"long-enough-to-be-safe\"\n[session]\nkey = \"{}\"\n", "ab".repeat(32));
+    for (listen, begins) in [
+        (
+            "proxy_protocol = \"required\"",
+            Some("trunkline.toml:6: listen.proxy_protocol: \"required\" needs listen.trusted"),
+        ),
+        ("proxy_protocol = \"required\"\ntrusted = \"127.0.0.1\"", None),
+        (
+            "unix = \"/a\"\nproxy_protocol = \"required\"\ntrusted = \"127.0.0.1\"",
+            Some("trunkline.toml:7: listen.proxy_protocol: \"required\" on a unix socket needs"),
+        ),
+        (
+            "address = \"0.0.0.0:80\"\ntls = \"offloaded\"",
+            Some("trunkline.toml:7: listen.tls: \"offloaded\" needs listen.trusted"),
+        ),
+        ("address = \"0.0.0.0:80\"\ntls = \"offloaded\"\ntrusted = \"10.0.0.1\"", None),
+    ] {
+        let found = problems(&format!("{secrets}[listen]\n{listen}"));
+        assert_eq!(found.len(), usize::from(begins.is_some()), "{listen}: {found:#?}");
+        assert!(begins.is_none_or(|begins| found[0].starts_with(begins)), "{listen}: {found:#?}");
+    }
+    let found = problems("[listen]\nproxy_protocol = \"required\"\ntrusted = \"127.0.0.1\"");
+    assert_eq!(found.len(), 2, "secrets are required where clients are elsewhere: {found:#?}");
 }
 
 #[test]
@@ -282,9 +380,11 @@ fn the_reference_in_operating_md_has_every_setting_with_its_default_and_meaning(
     let global = SETTINGS.iter().map(|setting| (setting.path.to_owned(), setting.default, setting.meaning));
     let of_namespace = |path: &str| format!("namespaces.<name>.{path}");
     let namespaces = NAMESPACE_SETTINGS.iter().map(|s| (of_namespace(s.path), s.default, s.meaning));
+    let of_listener = |path: &str| format!("listener.<name>.{path}");
+    let listeners = LISTENER_SETTINGS.iter().map(|s| (of_listener(s.path), s.default, s.meaning));
     let services =
         SERVICE_SETTINGS.iter().map(|s| (format!("service.<name>.{}", s.path), s.default, s.meaning));
-    let all: Vec<_> = global.chain(namespaces).chain(services).collect();
+    let all: Vec<_> = global.chain(namespaces).chain(listeners).chain(services).collect();
     for (path, default, meaning) in &all {
         let row =
             rows.get(path.as_str()).unwrap_or_else(|| panic!("docs/operating.md has no row for {path}"));

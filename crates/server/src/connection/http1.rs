@@ -19,7 +19,7 @@ use trunkline_net::handshake::{Rejected, Rule, check_request};
 use trunkline_net::http1::{RequestHead, Rewind, read_request, refuse};
 use trunkline_net::{Error, Why};
 
-use super::{Remote, Site, refusal, tls_upgrade};
+use super::{Patient, Remote, Site, refusal, tls_upgrade};
 use crate::App;
 use crate::door;
 use crate::door::stream::Target;
@@ -57,7 +57,7 @@ async fn by_head(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead,
     if let Some(target) = stream_target(app, site, &head.request) {
         return door::stream::over_stream(app, remote, stream, head, target).await;
     }
-    if site.serves.doors && door::wants(&head.request) {
+    if site.serves.doors.any() && door::wants(&head.request) {
         return door::over_stream(app, remote, stream, head).await;
     }
     match check_request(&head.request) {
@@ -68,7 +68,7 @@ async fn by_head(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead,
 
 /// Which service a request is for, if it is for one.
 pub(super) fn stream_target<B>(app: &App, site: &Site, request: &http::Request<B>) -> Option<Target> {
-    if site.serves.doors { door::stream::target(app, request) } else { None }
+    if site.serves.doors.stream { door::stream::target(app, request) } else { None }
 }
 
 /// Answers a head that could not be read.
@@ -122,7 +122,7 @@ async fn over_hyper(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHe
         .header_read_timeout(limits.head_timeout)
         .max_headers(limits.head_headers)
         .max_buf_size(limits.head.max(HYPER_BUFFER_MIN))
-        .serve_connection(TokioIo::new(Rewind::head(head, stream)), service)
+        .serve_connection(TokioIo::new(Patient::new(Rewind::head(head, stream))), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -133,7 +133,7 @@ async fn over_hyper(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHe
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(address = ?remote.address, %error, "an HTTP connection ended with an error");
+        tracing::debug!(address = ?remote.address(), %error, "an HTTP connection ended with an error");
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) async fn serve(app: &Arc<App>, site: &Site, stream: Rewind<Stream>, r
     let mut server = match started {
         Ok(server) => server,
         Err(error) => {
-            tracing::debug!(address = ?remote.address, %error, "an HTTP/2 connection did not begin");
+            tracing::debug!(address = ?remote.address(), %error, "an HTTP/2 connection did not begin");
             return;
         }
     };
@@ -41,7 +41,7 @@ pub(super) async fn serve(app: &Arc<App>, site: &Site, stream: Rewind<Stream>, r
             Some(Ok(Incoming::Connect(connect))) => door::over_http2(app, site.serves, remote, connect),
             Some(Ok(Incoming::Request(exchange))) => answer(app, site, remote, exchange),
             Some(Err(error)) => {
-                tracing::debug!(address = ?remote.address, %error, "an HTTP/2 connection ended with an error");
+                tracing::debug!(address = ?remote.address(), %error, "an HTTP/2 connection ended with an error");
             }
             None => return,
         }

@@ -4,11 +4,13 @@ use http::StatusCode;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use trunkline_net::http1::refuse;
-use trunkline_net::tls::{Failure, ServerStream, ServerTls, TlsError};
+use trunkline_net::tls::{Failure, ServerTls, TlsError};
 
 use super::{Remote, Site, reason, refusal};
 use crate::App;
+use crate::config::Speaks;
 use crate::metrics::TlsOutcome;
+use crate::stream::Stream;
 
 /// Shakes hands, in the time that a request head has; `None` if nothing came of it, which then was counted and logged.
 pub(super) async fn shake_hands(
@@ -17,9 +19,9 @@ pub(super) async fn shake_hands(
     tls: &ServerTls,
     mut stream: TcpStream,
     remote: &Remote,
-) -> Option<ServerStream<TcpStream>> {
+) -> Option<Stream> {
     // Clients of the API may come as often as they like: they are few, and have a key.
-    if site.serves.doors {
+    if site.serves.doors.any() || site.terms.speaks != Speaks::Http {
         if let Err(why) = remote.handshake() {
             app.metrics.rejected(reason(why));
             return None;
@@ -36,15 +38,15 @@ pub(super) async fn shake_hands(
     match timeout_at(deadline, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
             app.metrics.tls_handshake(TlsOutcome::Ok);
-            return Some(stream);
+            return Some(Stream::Tls(stream));
         }
         Ok(Err(error)) => {
             app.metrics.tls_handshake(outcome(&error));
-            tracing::debug!(address = ?remote.address, %error, "no TLS");
+            tracing::debug!(address = ?remote.address(), %error, "no TLS");
         }
         Err(_) => {
             app.metrics.tls_handshake(TlsOutcome::TooSlow);
-            tracing::debug!(address = ?remote.address, "a TLS handshake was not done in time");
+            tracing::debug!(address = ?remote.address(), "a TLS handshake was not done in time");
         }
     }
     None

@@ -59,7 +59,7 @@ pub(super) fn of_the_server() -> Response<Bytes> {
 }
 
 fn wanted<'a>(app: &'a App, site: &Site, request: &Request<()>) -> Option<&'a ServerTls> {
-    let open = app.config.tls.upgrade && site.tls.is_none() && site.serves.doors;
+    let open = app.config.tls.upgrade && site.tls.is_none() && site.serves.doors.any();
     app.tls.as_ref().filter(|_| open && tokens(request.headers(), UPGRADE).any(is_tls))
 }
 

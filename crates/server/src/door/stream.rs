@@ -14,13 +14,12 @@ use std::sync::Arc;
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
 use http::{Request, Version};
-use hyper_util::rt::TokioIo;
 use trunkline_net::http1::{RequestHead, Rewind, refuse};
 use trunkline_net::http2::Connect;
 use trunkline_net::stream::{Messages, NAMED_PATH, QUIET_PATH};
 use trunkline_net::{CloseCode, Role, Setup, WebSocket};
 
-use super::{answer, count};
+use super::{answer, count, taken_back};
 use crate::App;
 use crate::config::Auth;
 use crate::connection::{Remote, too_many_headers};
@@ -113,14 +112,8 @@ pub(crate) async fn over_http<B>(
             upgraded = upgrade => upgraded,
             () = app.stop.cut() => return,
         };
-        match upgraded.map(|upgraded| upgraded.downcast::<TokioIo<Rewind<Stream>>>()) {
-            Ok(Ok(parts)) => {
-                // What was read but not used: by hyper, and by us before hyper. The first head is long gone.
-                let (unread, stream) = parts.io.into_inner().into_parts();
-                begin(admitted, stream, [parts.read_buf, unread].concat().into());
-            }
-            Ok(Err(_)) => tracing::error!("hyper gave back another stream than it was given"),
-            Err(error) => tracing::debug!(%error, "a client left during its handshake"),
+        if let Some((stream, leftover)) = taken_back(upgraded) {
+            begin(admitted, stream, leftover);
         }
     });
     response.map(|()| axum::body::Body::empty())

@@ -22,7 +22,8 @@ mod dev;
 mod problem;
 
 pub(crate) use auth::bearer;
-pub(crate) use problem::Problem;
+pub(crate) use body::read_json;
+pub(crate) use problem::{Problem, header_of, status};
 
 use crate::App;
 use crate::door;
@@ -37,15 +38,21 @@ pub(crate) const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG
 /// All that one kind of listener serves over plain HTTP.
 pub(crate) fn router(app: &Arc<App>, serves: Serves) -> Router {
     let mut router = Router::new();
-    if serves.doors {
+    let doors = serves.doors.any();
+    if doors {
         router = router.route("/connect", any(door::over_hyper));
     }
-    router = match (serves.doors, serves.dev) {
+    if serves.doors.sse {
+        router = router
+            .route("/events", get(door::sse::events).options(door::sse::preflight))
+            .route("/commands", post(door::sse::commands).options(door::sse::preflight));
+    }
+    router = match (doors, serves.dev) {
         (true, true) => router.route("/", options(door::over_hyper).get(dev::page)),
         (true, false) => router.route("/", options(door::over_hyper)),
         (false, _) => router,
     };
-    if serves.doors && serves.dev {
+    if doors && serves.dev {
         router = router.route("/dev/ticket", post(dev::ticket)).route("/{asset}", get(dev::asset));
     }
     if serves.api {
@@ -130,10 +137,11 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::config::Doors;
     use crate::{Config, Server};
 
     async fn status(app: &Arc<App>, local: bool, path: &str, key: Option<&str>) -> (StatusCode, bool) {
-        let serves = Serves { doors: true, api: true, dev: false, local };
+        let serves = Serves { doors: Doors::ALL, api: true, dev: false, local };
         let mut request = Request::get(path);
         if let Some(key) = key {
             request = request.header(AUTHORIZATION, format!("Bearer {key}"));

@@ -1,6 +1,8 @@
 use std::sync::atomic::AtomicUsize;
 use std::task::Wake;
 
+use trunkline_dialect::Code;
+
 use super::*;
 
 const BOUNDS: Bounds = Bounds { high: 1_000, low: 400 };

@@ -117,7 +117,7 @@ impl Ready {
 /// The client's stream with its address in front: the first that the upstream reads.
 fn announced(visit: &Visit, io: Io) -> Io {
     let (first, carrier) = io.into_parts();
-    let header = told::proxy_header(visit.remote.address, carrier.socket());
+    let header = told::proxy_header(visit.remote.address(), carrier.socket());
     Io::new([&header[..], &first[..]].concat().into(), carrier)
 }
 
@@ -144,7 +144,7 @@ impl Open {
             app.metrics.stream_bytes_out.inc_by(after.1 - before.1);
             polled
         });
-        let address = self.remote.address;
+        let address = self.remote.address();
         tokio::select! {
             Carried { there, back, why } = counting => {
                 tracing::debug!(?address, there, back, ?why, "a raw stream ended");

@@ -84,7 +84,7 @@ impl Upstream {
     fn way(&self, visit: &Visit, hand_on: bool) -> Connector {
         let timeouts = Timeouts { whole: Some(self.patience), ..Timeouts::default() };
         let way = Connector::default().timeouts(timeouts);
-        let told = told::fields(visit.remote.address, visit.remote.tls());
+        let told = told::fields(visit.remote.address(), visit.remote.tls());
         let way = told.iter().fold(way, |way, (name, value)| way.header(name, value));
         let request = visit.request.as_ref().filter(|_| hand_on);
         request

@@ -1,7 +1,9 @@
 //! A server in this process on a port of its own, and the two ways to talk to it: bytes, and whole dialect messages.
 #![allow(dead_code, reason = "every test file uses its part of this")]
 
+pub(crate) mod events;
 pub(crate) mod http2;
+pub(crate) mod lines;
 pub(crate) mod peer;
 pub(crate) mod raw;
 pub(crate) mod stream;
@@ -49,9 +51,22 @@ pub(crate) async fn start_with(toml: &str) -> Running {
     start_config(config).await
 }
 
+/// A server with a `trunkline.toml` of just this text, and the addresses of all its TCP listeners.
+pub(crate) async fn start_all(toml: &str) -> (Running, Vec<SocketAddr>) {
+    let config = Config::parse("test.toml", toml).expect("a configuration without problems");
+    let server = Server::new(config).expect("a configuration without problems");
+    let listeners = server.bind().await.expect("free ports");
+    let addresses = listeners.iter().filter_map(trunkline_server::Listener::local_addr).collect();
+    (start_bound(server, listeners), addresses)
+}
+
 pub(crate) async fn start_config(config: Config) -> Running {
     let server = Server::new(config).expect("a configuration without problems");
     let listeners = server.bind().await.expect("a free port");
+    start_bound(server, listeners)
+}
+
+fn start_bound(server: Server, listeners: Vec<trunkline_server::Listener>) -> Running {
     let address = listeners.iter().find_map(|listener| listener.local_addr()).expect("a TCP listener");
     let api = listeners.iter().find(|listener| listener.serves().api && !listener.is_tls());
     let api = api.and_then(|listener| listener.local_addr()).unwrap_or(address);

@@ -9,10 +9,13 @@ use super::super::{Api, Certificates, ClientCertificates, Config, Problems, Sour
 use crate::tls;
 
 pub(super) fn check(config: &Config, problems: &mut Problems) {
-    let listen = &config.listen;
-    let mut groups = vec![Group::new(config, "listen", &listen.address, listen.tls)];
-    if let Api::Apart(api) = &listen.api {
-        groups.push(Group::new(config, "listen.api", &api.address, api.tls));
+    let entrances = config.entrances();
+    let mut groups: Vec<Group<'_>> = entrances
+        .iter()
+        .map(|entrance| Group { section: &entrance.section, addresses: entrance.address, tls: entrance.tls })
+        .collect();
+    if let Api::Apart(api) = &config.listen.api {
+        groups.push(Group { section: "listen.api", addresses: &api.address, tls: config.tls_of(api.tls) });
     }
     for group in &groups {
         group.check(config, problems);
@@ -37,16 +40,12 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
 
 /// Addresses of which one setting says who does TLS there.
 struct Group<'a> {
-    section: &'static str,
+    section: &'a str,
     addresses: &'a [SocketAddr],
     tls: Tls,
 }
 
-impl<'a> Group<'a> {
-    fn new(config: &Config, section: &'static str, addresses: &'a [SocketAddr], said: Option<Tls>) -> Self {
-        Group { section, addresses, tls: config.tls_of(said) }
-    }
-
+impl Group<'_> {
     /// The rule that keeps credentials off open wires.
     fn check(&self, config: &Config, problems: &mut Problems) {
         let (setting, tls_setting) = (format!("{}.address", self.section), format!("{}.tls", self.section));

@@ -13,8 +13,7 @@ use trunkline_net::stream::{SUBPROTOCOL, UPGRADE as STREAM};
 use super::super::{Verdict, admit, names, origin_policy, refused, sign};
 use super::{Target, has_upgrades};
 use crate::App;
-use crate::address::ClientAddress;
-use crate::config::{Auth, Origins, Tls};
+use crate::config::{Auth, Origins};
 use crate::connection::{Remote, not_admitted, refusal};
 use crate::metrics::{Carriage, Outcome};
 use crate::service::{Ready, Service, Unavailable, Visit};
@@ -122,7 +121,7 @@ pub(super) async fn redeem(visit: &Visit, service: &Service, ticket: Option<&str
     let node = &visit.app.node;
     let Some(ticket) = ticket else { return Err(Code::Unauthenticated) };
     let grant =
-        node.redeem(node.clock.now(), ticket, &visit.remote.address).await.map_err(|error| error.code)?;
+        node.redeem(node.clock.now(), ticket, &visit.remote.address()).await.map_err(|error| error.code)?;
     // Who was narrowed to some channels was not meant to reach other machines.
     let narrowed = grant.details.is_some_and(|details| details.rights.is_some());
     if narrowed { Err(Code::Forbidden) } else { Ok(()) }
@@ -170,14 +169,7 @@ fn known(target: Target) -> Verdict<Option<Arc<Service>>> {
 /// Doors without masking are not for the open network: a proxy that misreads them can be made to serve others what a client
 /// wrote (RFC 6455 §10.3).
 fn may_be_bare(app: &App, remote: &Remote) -> bool {
-    if remote.tls() || remote.address == ClientAddress::Local {
-        return true;
-    }
-    let listen = &app.config.listen;
-    let offloaded = app.config.tls_of(listen.tls) == Tls::Offloaded;
-    remote.address.ip().is_some_and(|ip| {
-        ip.is_loopback() || offloaded && listen.trusted.iter().any(|network| network.contains(&ip))
-    })
+    remote.is_private(app)
 }
 
 fn policy(app: &App, remote: &Remote, service: Option<&Service>) -> AcceptPolicy {

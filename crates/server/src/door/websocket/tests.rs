@@ -7,6 +7,8 @@ use trunkline_net::Limits;
 
 use super::*;
 use crate::address::ClientAddress;
+use crate::config::{Doors, Tls};
+use crate::connection::Way;
 use crate::{Config, Server};
 
 /// A stream that counts how often it is written to.
@@ -73,7 +75,7 @@ async fn what_is_published_before_a_turn_leaves_in_one_write() {
     let toml = "[namespaces.open]\nsubscribe = \"anyone\"";
     let app = Server::new(Config::parse("t", toml).expect("no problems")).expect("no problems").app;
     let admitted = app.admission.admit(ClientAddress::Local, Instant::now()).expect("room");
-    let remote = Remote::new(&app, ClientAddress::Local, false, admitted);
+    let remote = Remote::new(&app, ClientAddress::Local, Way { tls: Tls::Off, doors: Doors::ALL }, admitted);
     let (ours, theirs) = tokio::io::duplex(1 << 20);
     let stream = Counted { stream: ours, writes: 0 };
     let upgraded =

@@ -79,9 +79,14 @@ fn off_loopback_plaintext_names_the_listener_the_rule_and_both_remedies() {
 
 #[test]
 fn something_in_front_is_said_for_one_listener_or_for_all() {
-    assert_eq!(outside("listen.tls = \"offloaded\""), [""; 0]);
-    assert_eq!(outside("tls = \"offloaded\"\nlisten.api.address = \"192.0.2.1:81\""), [""; 0]);
-    let doors_alone = outside("listen.tls = \"offloaded\"\nlisten.api.address = \"192.0.2.1:81\"");
+    assert_eq!(outside("listen.tls = \"offloaded\"\nlisten.trusted = \"10.0.0.1\""), [""; 0]);
+    assert_eq!(
+        outside("tls = \"offloaded\"\nlisten.trusted = \"10.0.0.1\"\nlisten.api.address = \"192.0.2.1:81\""),
+        [""; 0]
+    );
+    let doors_alone = outside(
+        "listen.tls = \"offloaded\"\nlisten.trusted = \"10.0.0.1\"\nlisten.api.address = \"192.0.2.1:81\"",
+    );
     assert_eq!(doors_alone.len(), 1, "the API's own listener is another one: {doors_alone:#?}");
     let another = problems("tls = \"somehow\"");
     assert_eq!(another, ["trunkline.toml:1: tls: expected \"offloaded\""]);
