@@ -138,7 +138,7 @@ async fn credentials_go_to_an_http_upstream_only_where_it_is_to_judge_them() {
             assert_eq!(head.contains("x-auth-token: mine"), handed_on, "{head}");
             assert_eq!(head.contains("authorization: bearer x"), handed_on, "{head}");
             assert!(!head.contains("cookie") && !head.contains("1.2.3.4"), "{head}");
-            assert!(head.contains("\r\nforwarded: for=127.0.0.1;proto=http\r\n"), "{head}");
+            assert!(head.contains("\r\nforwarded: for=127.0.0.1;"), "{head}");
             assert!(head.contains("\r\nx-forwarded-for: 127.0.0.1\r\n"), "{head}");
         }
     }

@@ -38,7 +38,7 @@ pub(super) async fn perhaps(
             tokio::time::timeout(app.config.limits.head_timeout, answering).await.ok()?.ok()?;
             let stream = tls::shake_hands(app, site, tls, stream, remote).await?;
             remote.upgrade();
-            Some((Stream::Tls(stream), inside(head)))
+            Some((stream, inside(head)))
         }
         (_, stream) => Some((stream, head)),
     }

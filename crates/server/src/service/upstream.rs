@@ -84,8 +84,10 @@ impl Upstream {
     fn way(&self, visit: &Visit, hand_on: bool) -> Connector {
         let timeouts = Timeouts { whole: Some(self.patience), ..Timeouts::default() };
         let way = Connector::default().timeouts(timeouts);
-        let told = told::fields(visit.remote.address(), visit.remote.tls());
-        let way = told.iter().fold(way, |way, (name, value)| way.header(name, value));
+        let told = told::fields(visit);
+        let way = told.iter().fold(way, |way, (name, value)| {
+            way.header(name.as_str(), &String::from_utf8_lossy(value.as_bytes()))
+        });
         let request = visit.request.as_ref().filter(|_| hand_on);
         request
             .into_iter()

@@ -13,6 +13,7 @@ use trunkline_net::stream::{SUBPROTOCOL, UPGRADE as STREAM};
 use super::super::{Verdict, admit, names, origin_policy, refused, sign};
 use super::{Target, has_upgrades};
 use crate::App;
+use crate::address::Known;
 use crate::config::{Auth, Origins};
 use crate::connection::{Remote, not_admitted, refusal};
 use crate::metrics::{Carriage, Outcome};
@@ -82,6 +83,7 @@ pub(super) async fn upgrade(
 pub(super) async fn connect(
     app: &Arc<App>,
     remote: &Arc<Remote>,
+    client: Known,
     connect: &Connect,
     target: Target,
 ) -> Verdict<Admitted> {
@@ -96,7 +98,7 @@ pub(super) async fn connect(
         Carriage::WebSocket => connect.judge(&policy),
         _ => handshake::accept_upgrade_http2(connect.request(), connect.protocol(), STREAM, &policy),
     })?;
-    let remote = match remote.another(app) {
+    let remote = match remote.another(app, client) {
         Ok(remote) => remote,
         Err(why) => return refused(Outcome::NoRoom, not_admitted(why)),
     };
@@ -169,7 +171,7 @@ fn known(target: Target) -> Verdict<Option<Arc<Service>>> {
 /// Doors without masking are not for the open network: a proxy that misreads them can be made to serve others what a client
 /// wrote (RFC 6455 §10.3).
 fn may_be_bare(app: &App, remote: &Remote) -> bool {
-    remote.is_private(app)
+    remote.may_go_unmasked(app)
 }
 
 fn policy(app: &App, remote: &Remote, service: Option<&Service>) -> AcceptPolicy {
