@@ -257,6 +257,7 @@ fn connect_verdict(
     Ok((accepted, own))
 }
 
+/// A connection of the client's own, inside that of HTTP/2.
 fn connection_of(app: &App, remote: &Remote, client: Known) -> Verdict<Arc<Remote>> {
     remote.another(app, client).or_else(|why| refused(Outcome::NoRoom, not_admitted(why)))
 }

@@ -10,12 +10,12 @@ use trunkline_net::handshake::{self, AcceptPolicy, Accepted, HTTP2_PROTOCOL, Rej
 use trunkline_net::http2::Connect;
 use trunkline_net::stream::{SUBPROTOCOL, UPGRADE as STREAM};
 
-use super::super::{Verdict, admit, names, origin_policy, refused, sign};
+use super::super::{Verdict, admit, connection_of, names, origin_policy, refused, sign};
 use super::{Target, has_upgrades};
 use crate::App;
 use crate::address::Known;
 use crate::config::{Auth, Origins};
-use crate::connection::{Remote, not_admitted, refusal};
+use crate::connection::{Remote, refusal};
 use crate::metrics::{Carriage, Outcome};
 use crate::service::{Ready, Service, Unavailable, Visit};
 
@@ -88,22 +88,19 @@ pub(super) async fn connect(
     target: Target,
 ) -> Verdict<Admitted> {
     let carriage = if connect.protocol() == Some(STREAM) { Carriage::Upgrade } else { Carriage::WebSocket };
-    if carriage == Carriage::Upgrade && !may_be_bare(app, remote) {
+    let service = known(target)?;
+    let own = connection_of(app, remote, client)?;
+    if carriage == Carriage::Upgrade && !may_be_bare(app, &own) {
         return refused(Outcome::NotServed, refusal(StatusCode::BAD_REQUEST, UNMASKED));
     }
-    let service = known(target)?;
-    admit(app, remote)?;
-    let policy = policy(app, remote, service.as_deref());
+    admit(app, if client.address == remote.address() { remote } else { &own })?;
+    let policy = policy(app, &own, service.as_deref());
     let accepted = sign(match carriage {
         Carriage::WebSocket => connect.judge(&policy),
         _ => handshake::accept_upgrade_http2(connect.request(), connect.protocol(), STREAM, &policy),
     })?;
-    let remote = match remote.another(app, client) {
-        Ok(remote) => remote,
-        Err(why) => return refused(Outcome::NoRoom, not_admitted(why)),
-    };
     let request = Some(Arc::new(connect.request().clone()));
-    open(accepted, Visit { app: app.clone(), remote, request, carriage }, service).await
+    open(accepted, Visit { app: app.clone(), remote: own, request, carriage }, service).await
 }
 
 /// Whether a page of the request's origin may open this service, which the client has named only now.
@@ -181,7 +178,7 @@ fn policy(app: &App, remote: &Remote, service: Option<&Service>) -> AcceptPolicy
         require_subprotocol: true,
         origin: origin_policy(origins),
         // As for the websocket door: plaintext here says nothing of what the page's browser did.
-        secure: remote.tls().then_some(true),
+        secure: remote.secure(),
         ..AcceptPolicy::default()
     }
 }
