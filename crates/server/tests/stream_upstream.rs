@@ -288,3 +288,24 @@ async fn a_stop_leaves_streams_their_time_and_then_cuts_them() {
     drop(stream);
     assert_eq!(server.stopped().await.cut, 0);
 }
+
+#[tokio::test]
+async fn a_listener_that_is_a_services_alone_is_it_from_the_first_byte() {
+    let address = upstream(|mut stream| async move {
+        stream.write_all(b"SSH-2.0-x\r\n").await.expect("taken");
+        let (mut reader, mut writer) = stream.split();
+        let _ = tokio::io::copy(&mut reader, &mut writer).await;
+    })
+    .await;
+    let toml = format!(
+        "[listen]\naddress = \"127.0.0.1:0\"\n[listener.ssh]\naddress = \"127.0.0.1:0\"\nspeaks = \"stream:x\"\n{}",
+        service(&format!("tcp:{address}"), "")
+    );
+    let (server, addresses) = support::start_all(&toml).await;
+    let mut stream = raw::dial(addresses[1]).await;
+    expect(&mut stream, b"SSH-2.0-x\r\n").await;
+    echoes(&mut stream, b"GET / HTTP/1.1\r\n\r\n").await;
+    assert_eq!(server.metric_of("trunkline_streams", "raw").await, 1.0);
+    stream.shutdown().await.expect("open");
+    assert_eq!(rest(&mut stream).await, b"");
+}
