@@ -4,6 +4,7 @@
 
 mod bench;
 mod dial;
+mod probe;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::bench::{Bench, BenchHub, Load};
 pub(crate) use self::dial::{Dial, Http2};
+pub(crate) use self::probe::Probe;
 
 /// Where `trunkline serve` listens by default, for those who talk to it.
 const HUB: &str = "ws://127.0.0.1:8101/connect";
@@ -25,7 +27,8 @@ const ECHO_MESSAGE: NonZeroUsize = NonZeroUsize::new(16 << 20).expect("it is not
 
 /// Trunkline holds very many long-lived client connections at the edge, so that an application does not have to
 ///
-/// Exit codes: 0 done, and every connection ended cleanly; 1 it failed, or a connection did not end cleanly; 2 usage.
+/// Exit codes: 0 done, and every connection ended cleanly; 1 it failed, or a connection did not end cleanly; 2 usage. Of
+/// probe: 0 healthy, 10 degraded, 20 broken.
 #[derive(Parser)]
 #[command(name = "trunkline", version, styles = Styles::plain())]
 pub(crate) struct Cli {
@@ -48,6 +51,7 @@ pub(crate) enum Command {
     Connect(Connect),
     Echo(Echo),
     Bench(Box<Bench>),
+    Probe(Box<Probe>),
 }
 
 /// The connection server
@@ -72,6 +76,10 @@ pub(crate) struct Serve {
     /// PEM file with the private key of a --cert
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Vec<String>,
+
+    /// The probe service at /probe, the other end of `trunkline probe`, in place of probe: whoever can connect may use it
+    #[arg(long)]
+    pub(crate) probe: bool,
 
     #[command(flatten)]
     pub(crate) config: ConfigFile,

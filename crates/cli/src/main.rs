@@ -59,6 +59,7 @@ fn run(command: Command) -> Outcome {
             Command::Connect(args) => command::connect::run(args).await,
             Command::Echo(args) => command::echo::run(args).await,
             Command::Bench(args) => command::bench::run(*args).await,
+            Command::Probe(args) => command::probe::run(*args).await,
         }
     });
     // A name look-up that hangs must not keep a process that is done.
@@ -69,6 +70,7 @@ fn run(command: Command) -> Outcome {
 fn default_log(command: &Command) -> &'static str {
     match command {
         Command::Serve(_) => "info",
+        Command::Probe(args) if !args.listen.is_empty() => "info",
         _ => "warn",
     }
 }

@@ -13,6 +13,7 @@ mod tls;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
@@ -267,6 +268,14 @@ impl Connector {
     pub async fn dial(&self, url: &str) -> Result<Dialled, Error> {
         let url = WsUrl::parse(url)?;
         Ok(self.reach(&url, &self.watch(), Protocols::Http1).await?.stream)
+    }
+
+    /// As [`dial`](Self::dial), to a URL that was parsed already, and says what each phase has taken, in their order; of a
+    /// failed attempt too. Errors and cancel safety are the same.
+    pub async fn dial_timed(&self, url: &WsUrl) -> (Result<Dialled, Error>, Vec<(Phase, Duration)>) {
+        let watch = self.watch();
+        let reached = self.reach(url, &watch, Protocols::Http1).await;
+        (reached.map(|reached| reached.stream), watch.spent())
     }
 
     /// Asks for a WebSocket on a stream that is there already; `url` gives the host and resource to name.

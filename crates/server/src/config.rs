@@ -70,6 +70,8 @@ pub struct Config {
     pub limits: Limits,
     /// How a dead connection is noticed.
     pub heartbeat: Heartbeat,
+    /// The probe service.
+    pub probe: Probe,
     /// Presence.
     pub presence: Presence,
     /// Tickets.
@@ -154,6 +156,19 @@ pub struct Heartbeat {
     pub interval: Duration,
     /// How long a ping may stay unanswered.
     pub timeout: Duration,
+}
+
+/// The probe service: the other end of `trunkline probe`. Whoever can connect may have it echo, send and receive bulk, and say
+/// what it saw of their request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Probe {
+    /// Not served.
+    #[default]
+    Off,
+    /// At `/probe`, beside the doors.
+    On,
+    /// At every path, and nothing beside it: no door, no API, no secret, so that plaintext is good enough anywhere.
+    Alone,
 }
 
 /// Presence.
@@ -247,7 +262,7 @@ impl Config {
     /// Whether dev mode is on: said, or else exactly when every listener is loopback.
     #[must_use]
     pub fn is_dev(&self) -> bool {
-        self.dev.unwrap_or_else(|| self.is_local())
+        self.dev.unwrap_or_else(|| self.is_local() && self.probe != Probe::Alone)
     }
 
     /// The limits of a WebSocket, and of the first head of every connection.

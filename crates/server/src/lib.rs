@@ -32,6 +32,7 @@ use trunkline_net::deflate::DeflateConfig;
 use trunkline_net::handshake::Extension;
 use trunkline_net::http2::Http2Limits;
 use trunkline_net::tls::ServerTls;
+use trunkline_probe::far::Records;
 
 mod address;
 mod admission;
@@ -103,6 +104,8 @@ pub(crate) struct App {
     metrics: Metrics,
     admission: Arc<Admission>,
     stop: Arc<Stop>,
+    /// What became of the connections of the probe service.
+    probes: Records,
 }
 
 impl Server {
@@ -140,6 +143,7 @@ impl Server {
             node,
             services: Services::new(&config),
             admission: Admission::new(&config.limits, &config.listen.trusted),
+            probes: Records::default(),
             config,
         };
         Ok(Server { app: Arc::new(app), api_key_is_generated, renewal: renewal.flatten() })

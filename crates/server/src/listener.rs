@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::address::ClientAddress;
-use crate::config::{Api, Config, Doors, Entrance, ProxyProtocol, Speaks, Tls, is_loopback};
+use crate::config::{Api, Config, Doors, Entrance, Probe, ProxyProtocol, Speaks, Tls, is_loopback};
 use crate::stream::Stream;
 
 /// What is served on a listener.
@@ -20,6 +20,8 @@ pub struct Serves {
     pub api: bool,
     /// The demo page and dev tickets.
     pub dev: bool,
+    /// The probe service.
+    pub probe: Probe,
     /// Whether only this machine can connect.
     pub(crate) local: bool,
 }
@@ -201,7 +203,7 @@ impl Serves {
     /// `loopback`: whether only this machine can connect; who is behind a proxy on it is another matter.
     fn doors(config: &Config, entrance: &Entrance<'_>, loopback: bool) -> Serves {
         if *entrance.speaks != Speaks::Http {
-            return Serves { doors: Doors::NONE, api: false, dev: false, local: false };
+            return Serves { doors: Doors::NONE, api: false, dev: false, probe: Probe::Off, local: false };
         }
         let local = loopback && entrance.proxy_protocol == ProxyProtocol::Off;
         let api = match &config.listen.api {
@@ -209,12 +211,15 @@ impl Serves {
             Api::Everywhere => true,
             Api::Nowhere | Api::Apart(_) => false,
         };
+        if config.probe == Probe::Alone {
+            return Serves { doors: Doors::NONE, api: false, dev: false, probe: Probe::Alone, local };
+        }
         let doors = entrance.doors.unwrap_or(Doors::ALL);
-        Serves { doors, api, dev: config.is_dev() && local, local }
+        Serves { doors, api, dev: config.is_dev() && local, probe: config.probe, local }
     }
 
     fn api(local: bool) -> Serves {
-        Serves { doors: Doors::NONE, api: true, dev: false, local }
+        Serves { doors: Doors::NONE, api: true, dev: false, probe: Probe::Off, local }
     }
 }
 

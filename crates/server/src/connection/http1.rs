@@ -25,6 +25,7 @@ use crate::door;
 use crate::door::stream::Target;
 use crate::http::{TRUNKLINE, VERSION};
 use crate::metrics::Reason;
+use crate::service;
 use crate::stream::Stream;
 
 /// Serves one connection to its end, or until a door has it. The first head has to be there by `deadline`.
@@ -60,6 +61,13 @@ async fn by_head(
     mut head: RequestHead,
     remote: &Arc<Remote>,
 ) {
+    if service::probe::wants_upgrade(site.serves, &head.request) {
+        if let Err(refused) = recognise(app, remote, &mut head.request.headers().clone()) {
+            let _ = refuse(&mut stream, &refused).await;
+            return;
+        }
+        return service::probe::over_stream(app, remote, stream, head).await;
+    }
     let streams = site.serves.doors.stream;
     let is_for_a_stream = stream_target(app, streams, &head.request).is_some();
     if is_for_a_stream || site.serves.doors.any() && door::wants(&head.request) {

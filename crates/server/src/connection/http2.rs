@@ -13,6 +13,7 @@ use super::http1::{remote_of, stream_target};
 use super::{Remote, Site, proxied, refusal};
 use crate::App;
 use crate::door;
+use crate::service;
 use crate::stream::Stream;
 
 /// Serves one connection to its end. A stop tells it to open no more streams, and lets those that are open end.
@@ -42,6 +43,9 @@ pub(super) async fn serve(app: &Arc<App>, site: &Site, stream: Rewind<Stream>, r
             Some(Ok(Incoming::Connect(connect))) => {
                 // Whose it is, is judged on a copy: the fields themselves are for the door.
                 match proxied::known(app, remote, &mut connect.request().headers().clone()) {
+                    Ok(client) if service::probe::wants_path(site.serves, connect.request().uri().path()) => {
+                        service::probe::over_http2(app, remote, client, connect);
+                    }
                     Ok(client) => door::over_http2(app, site.serves, remote, client, connect),
                     Err(refused) => connect.refuse(&refused),
                 }

@@ -126,7 +126,7 @@ pub(crate) async fn over_hyper(
 
 /// The stream that hyper was given, with what was read but not used: by hyper, and by us before hyper. The first head is long
 /// gone.
-fn taken_back(upgraded: hyper::Result<hyper::upgrade::Upgraded>) -> Option<(Stream, Bytes)> {
+pub(crate) fn taken_back(upgraded: hyper::Result<hyper::upgrade::Upgraded>) -> Option<(Stream, Bytes)> {
     match upgraded.map(|upgraded| upgraded.downcast::<TokioIo<Patient<Rewind<Stream>>>>()) {
         Ok(Ok(parts)) => {
             let (unread, stream) = parts.io.into_inner().into_inner().into_parts();

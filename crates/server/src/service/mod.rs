@@ -5,6 +5,7 @@
 //! configuration if it has no upstream.
 
 mod io;
+pub(crate) mod probe;
 mod told;
 mod upstream;
 
