@@ -76,10 +76,12 @@ async fn by_head(
             return;
         }
         // A proxy may have said for which host it is.
-        return match stream_target(app, streams, &head.request) {
-            Some(target) => door::stream::over_stream(app, remote, stream, head, target).await,
-            None => door::over_stream(app, remote, stream, head).await,
-        };
+        if let Some(target) = stream_target(app, streams, &head.request) {
+            return door::stream::over_stream(app, remote, stream, head, target).await;
+        }
+        if door::wants(&head.request) {
+            return door::over_stream(app, remote, stream, head).await;
+        }
     }
     match check_request(&head.request) {
         Ok(()) => over_hyper(app, site, stream, head, remote).await,
