@@ -280,6 +280,11 @@ pub(crate) struct Connect {
     )]
     pub(crate) raw: Option<Raw>,
 
+    /// With --raw and a URL without TLS: ask the server for TLS on the same port (`Upgrade: TLS/1.2`, RFC 2817), and go no
+    /// further without it
+    #[arg(long, requires = "raw")]
+    pub(crate) tls_upgrade: bool,
+
     #[command(flatten)]
     pub(crate) dial: Dial,
 

@@ -6,6 +6,7 @@ use trunkline_websocket::handshake::http1::{
 };
 use trunkline_websocket::handshake::{
     self, AcceptPolicy, Attempt, ConnectOptions, Extension, OriginPolicy, Rejected, Rule, accept,
+    accept_tls_upgrade, accept_upgrade,
 };
 use trunkline_websocket::url::WsUrl;
 
@@ -127,6 +128,18 @@ fn judge_request(request: &Request<()>) {
             }
             Err(rejected) => check_answer(&rejected),
         }
+        match accept_upgrade(request, "stream", &policy) {
+            Ok(accepted) => {
+                let response = accepted.response();
+                assert_eq!(reread_response(&write_response(response, b"")).headers(), response.headers());
+                assert!(accepted.subprotocol().is_none());
+            }
+            Err(rejected) => check_answer(&rejected),
+        }
+    }
+    match accept_tls_upgrade(request) {
+        Ok(response) => assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS),
+        Err(rejected) => check_answer(&rejected),
     }
 }
 

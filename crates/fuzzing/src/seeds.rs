@@ -92,7 +92,15 @@ pub fn request_heads() -> Vec<Vec<u8>> {
     let valid = "GET /chat?a=b HTTP/1.1\r\nHost: example.com:8101\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
     let with = |fields: &str| format!("{valid}{fields}\r\n").into_bytes();
+    let upgrade = |token: &str| {
+        format!(
+            "GET /stream/echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {token}\r\n\r\nearly"
+        )
+        .into_bytes()
+    };
     let mut seeds = vec![
+        upgrade("stream"),
+        upgrade("TLS/1.2, stream"),
         with(""),
         [with(""), b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58".to_vec()].concat(),
         with("Origin: https://example.com:8101\r\n"),

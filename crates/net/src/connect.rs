@@ -64,7 +64,7 @@ pub async fn connect(url: &str) -> Result<WebSocket<Dialled>, Error> {
 pub struct Connector {
     pub(crate) limits: Arc<Limits>,
     pub(crate) options: ConnectOptions,
-    dialler: Dialler,
+    pub(crate) dialler: Dialler,
     pub(crate) redirects: u8,
     /// `None` never uses HTTP/2.
     multiplexing: Option<Arc<dyn Multiplexing>>,

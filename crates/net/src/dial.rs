@@ -59,6 +59,8 @@ pub(crate) struct Dialler {
     /// Which proxy to use where; `None` never uses one.
     pub(crate) via: Option<Arc<dyn Via>>,
     pub(crate) one_at_a_time: bool,
+    /// Whether the remote may stop reading for as long as it likes.
+    pub(crate) patient: bool,
 }
 
 /// The way around a direct connection.
@@ -97,6 +99,7 @@ impl Default for Dialler {
             tls_to_proxy: Default::default(),
             via: None,
             one_at_a_time: false,
+            patient: false,
         }
     }
 }
@@ -148,7 +151,7 @@ impl Dialling<'_> {
                     None if in_turn => Some(take(address).await),
                     turn => turn,
                 };
-                Ok((tcp_stream(address).await?, turn))
+                Ok((tcp_stream(address, self.dialler.patient).await?, turn))
             }
         };
         let mut tried = Vec::new();
@@ -181,9 +184,12 @@ pub(crate) fn host_and_port(url: &WsUrl) -> String {
     }
 }
 
-async fn tcp_stream(address: SocketAddr) -> io::Result<Dialled> {
+async fn tcp_stream(address: SocketAddr, patient: bool) -> io::Result<Dialled> {
     let stream = TcpStream::connect(address).await?;
     tcp::configure(&stream)?;
+    if patient {
+        tcp::wait_for_slow_readers(&stream)?;
+    }
     Ok(Dialled::tcp(stream, address))
 }
 

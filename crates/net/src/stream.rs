@@ -25,6 +25,7 @@ mod messages;
 mod opened;
 pub mod quiet;
 mod relay;
+mod tls_upgrade;
 
 pub use client::{Carrier, Connector, connect};
 pub use messages::Messages;

@@ -96,7 +96,6 @@ impl Known {
 
 /// Makes a request's fields those for an HTTP server behind us: what anybody but us said of the client is taken out, and its verified
 /// address is put in. `secure`: whether the client came by TLS, to us or to a trusted proxy.
-#[cfg_attr(not(test), allow(dead_code, reason = "for services that are other HTTP servers"))]
 pub(crate) fn upstream_headers(headers: &mut HeaderMap, address: ClientAddress, secure: Option<bool>) {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
     set_for_upstream(headers, Verified { client: address.verified(), secure, host: host.as_ref() });

@@ -13,6 +13,7 @@ mod proxied;
 mod raw;
 mod remote;
 mod tls;
+mod tls_upgrade;
 
 pub(crate) use http2::too_many_headers;
 pub(crate) use patient::Patient;

@@ -1,13 +1,14 @@
 //! The one stream type that every listener and every HTTP version gives.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use trunkline_net::http2;
 use trunkline_net::tls::ServerStream;
+use trunkline_net::{http2, tcp};
 
 /// The stream of one connection.
 #[derive(Debug)]
@@ -18,6 +19,29 @@ pub(crate) enum Stream {
     /// One of the streams of an HTTP/2 connection, which itself is one of the above. Boxed, so that the others are not as
     /// large.
     Http2(Box<http2::Stream>),
+}
+
+impl Stream {
+    /// The client may stop reading for as long as it likes. What is one stream of an HTTP/2 connection is not a socket of its own.
+    pub(crate) fn wait_for_slow_readers(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => tcp::wait_for_slow_readers(stream),
+            Stream::Tls(stream) => tcp::wait_for_slow_readers(stream.get_ref()),
+            Stream::Unix(_) | Stream::Http2(_) => Ok(()),
+        }
+    }
+}
+
+impl Stream {
+    /// The ends of its TCP socket, the client's first; `None` where it has none of its own.
+    pub(crate) fn socket(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let stream = match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref(),
+            Stream::Unix(_) | Stream::Http2(_) => return None,
+        };
+        Some((stream.peer_addr().ok()?, stream.local_addr().ok()?))
+    }
 }
 
 macro_rules! either {

@@ -20,7 +20,7 @@ use crate::{dial, refusal, url};
 pub(crate) async fn run(args: Connect) -> Outcome {
     let url = url::websocket(&args.url).map_err(Failure::usage)?;
     if let Some(carrier) = args.raw {
-        return raw::run(url, carrier, args.dial).await;
+        return raw::run(url, carrier, args.tls_upgrade, args.dial).await;
     }
     let mut signals = Signals::new().map_err(Failure::unclean)?;
     let connector = dial::connector(&args.dial, Limits::default())?;

@@ -6,6 +6,7 @@ mod echo;
 mod fault;
 mod hub;
 mod probe;
+mod raw;
 mod serve;
 mod serve_tls;
 mod support;

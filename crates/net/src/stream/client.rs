@@ -2,16 +2,19 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use trunkline_websocket::Limits;
 use trunkline_websocket::handshake::{ConnectOptions, request_upgrade};
 use trunkline_websocket::url::WsUrl;
 
 use super::messages::Messages;
 use super::opened::Stream;
 use super::quiet::{self, Answer, Asked};
+use super::tls_upgrade::tls_upgrade;
 use super::{IDENTITY, NAMED_PATH, QUIET_PATH, SUBPROTOCOL, UPGRADE};
 use crate::connect::refusal::with_body;
 use crate::connect::{self, Hop, exchange, in_handshake};
@@ -60,6 +63,7 @@ pub struct Connector {
     carrier: Option<Carrier>,
     ticket: Option<String>,
     loud: bool,
+    tls_upgrade: bool,
 }
 
 impl Connector {
@@ -86,6 +90,16 @@ impl Connector {
     #[must_use]
     pub fn by_name(self) -> Self {
         Self { loud: true, ..self }
+    }
+
+    /// Asks a host of an `http:` or `ws:` URL for TLS first, by `Upgrade: TLS/1.2` (RFC 2817), and says nothing more to one that
+    /// does not do it: for those who are bound to a plaintext port. Needs the feature `tls`. There is then no second way, by a
+    /// WebSocket.
+    ///
+    /// That it is demanded is what protects: whoever sits in between can take an offer out, but not make a stream of a refusal.
+    #[must_use]
+    pub fn tls_upgrade(self) -> Self {
+        Self { tls_upgrade: true, ..self }
     }
 
     /// Dials the host of `url` (`ws:`, `wss:`, `http:` or `https:`) and opens a stream.
@@ -122,10 +136,10 @@ impl Connector {
     pub async fn connect_to(&self, url: WsUrl) -> Result<Stream, Error> {
         let plan = Plan::of(self, url)?;
         let watch = plan.way.watch();
-        if self.carrier != Some(Carrier::WebSocket) {
+        if plan.carrier != Some(Carrier::WebSocket) {
             match plan.by_upgrade(&watch).await {
                 Ok(upgraded) => return plan.ask_upgraded(upgraded, &watch).await,
-                Err(error) if self.carrier.is_none() && may_pass_as_websocket(&error) => {
+                Err(error) if plan.may_ride() && may_pass_as_websocket(&error) => {
                     tracing::debug!(%error, "an upgrade to a stream does not pass; trying a WebSocket");
                 }
                 Err(error) => return Err(error),
@@ -141,6 +155,8 @@ struct Plan {
     url: WsUrl,
     /// What to say once the server has said who it is; `None` where the path says all.
     asked: Option<Asked>,
+    carrier: Option<Carrier>,
+    tls_upgrade: bool,
 }
 
 /// A stream on which the server has switched protocols.
@@ -154,6 +170,15 @@ struct Upgraded {
 impl Plan {
     fn of(connector: &Connector, url: WsUrl) -> Result<Self, Error> {
         let mut way = connector.way.clone();
+        // A stream waits for its reader, and a WebSocket that carries one as well.
+        way.dialler.patient = true;
+        way.limits = Arc::new(Limits { pong_timeout: None, ..(*way.limits).clone() });
+        let tls_upgrade = connector.tls_upgrade && !url.is_secure();
+        if tls_upgrade && connector.carrier == Some(Carrier::WebSocket) {
+            let words = "TLS by upgrade is for streams that are carried by nothing else";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, words).into());
+        }
+        let carrier = connector.carrier;
         way.options.subprotocols = vec![SUBPROTOCOL.to_owned()];
         way.options.require_subprotocol = true;
         let named = named(&url).filter(|_| !connector.loud);
@@ -161,14 +186,20 @@ impl Plan {
             if let Some(ticket) = &connector.ticket {
                 way = way.secret_header(TICKET.as_str(), ticket);
             }
-            return Ok(Self { way, url, asked: None });
+            return Ok(Self { way, url, asked: None, carrier, tls_upgrade });
         };
         let ticket = connector.ticket.clone().or(in_url);
         let (subprotocols, require_subprotocol) = (way.options.subprotocols, true);
         way.options = ConnectOptions { subprotocols, require_subprotocol, ..ConnectOptions::default() };
         way.redirects = 0;
         let quiet = format!("{}://{}{QUIET_PATH}", url.scheme(), url.authority());
-        Ok(Self { way, url: WsUrl::parse(&quiet)?, asked: Some(Asked { service, ticket }) })
+        let (url, asked) = (WsUrl::parse(&quiet)?, Some(Asked { service, ticket }));
+        Ok(Self { way, url, asked, carrier, tls_upgrade })
+    }
+
+    /// Whether a WebSocket may carry it instead.
+    fn may_ride(&self) -> bool {
+        self.carrier.is_none() && !self.tls_upgrade
     }
 
     fn first_hop(&self) -> Result<Hop, Error> {
@@ -189,6 +220,13 @@ impl Plan {
         let attempt = request_upgrade(&hop.url, UPGRADE, &hop.options)?;
         let Reached { mut stream, turn: _turn, way } =
             self.way.reach(&hop.url, watch, Protocols::Http1).await?;
+        if self.tls_upgrade && !hop.url.is_secure() {
+            let upgrading = tls_upgrade(&self.way, stream, &hop.url);
+            stream = watch.bound(Phase::Tls, &way, upgrading).await?.map_err(|error| match error {
+                Error::Io(error) => way.failed(Phase::Tls, error.into()).into(),
+                error => error,
+            })?;
+        }
         let exchange = exchange(&mut stream, attempt.request(), &self.way.limits);
         let answer = watch.bound(Phase::Handshake, &way, exchange).await?;
         let (response, rest) = answer.map_err(|error| in_handshake(error, &way))?;

@@ -37,6 +37,8 @@ pub struct Messages<S> {
     read_over: bool,
     /// We have.
     written: Written,
+    /// It said what is none of this protocol; what it still says means nothing.
+    wrong: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,7 @@ enum Written {
 impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
     /// The stream in `socket`, on which nothing has been said yet.
     pub fn new(socket: WebSocket<S>) -> Self {
-        Self { socket, rest: Bytes::new(), read_over: false, written: Written::Open }
+        Self { socket, rest: Bytes::new(), read_over: false, written: Written::Open, wrong: false }
     }
 
     /// The WebSocket, for what is to be known of it.
@@ -84,6 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
             }
         };
         match message {
+            _ if self.wrong => {}
             Message::Binary(bytes) if bytes.is_empty() => {
                 self.read_over = true;
                 self.close_if_done();
@@ -92,9 +95,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
             }
             Message::Binary(bytes) => self.rest = bytes,
             Message::Text(_) => {
+                // The error is told when the other end has been: whoever reads no more drops the socket.
+                self.wrong = true;
                 self.refuse(CloseCode::UNSUPPORTED, "stream.1 has binary messages alone");
-                let error = io::Error::new(io::ErrorKind::InvalidData, "a text message in a stream of bytes");
-                return Poll::Ready(Err(error));
             }
         }
         Poll::Ready(Ok(()))
@@ -103,6 +106,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
     /// A close is the end of the bytes if it is that of a stream that has ended; else something was cut.
     fn judge_the_end(&self) -> io::Result<()> {
         match self.socket.closed() {
+            _ if self.wrong => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "a text message in a stream of bytes"))
+            }
             Some(closed) if closed.code == CloseCode::NORMAL.get() => Ok(()),
             Some(closed) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, closed.to_string())),
             None => Ok(()),

@@ -5,7 +5,7 @@ mod tls;
 
 use std::collections::BTreeSet;
 
-use super::{Auth, BUILT_IN, Config, Origins, Probe, Problems};
+use super::{Auth, BUILT_IN, Config, Origins, Probe, Problems, UpstreamAddress};
 use crate::policy::SlowReader;
 
 /// The shortest API key that is taken where anybody can try one.
@@ -119,6 +119,14 @@ fn services(config: &Config, problems: &mut Problems) {
             }
             Some(_) if built_in => {
                 problem(".upstream: what is built in has none; choose another name".into())
+            }
+            Some(UpstreamAddress::Http(_)) if service.proxy_protocol => {
+                problem(
+                    ".proxy_protocol: an HTTP upstream is told the client's address by header fields".into(),
+                );
+            }
+            None if service.proxy_protocol => {
+                problem(".proxy_protocol: there is no upstream to tell the client's address to".into());
             }
             None if service.auth() == Auth::Upstream => {
                 problem(".auth: there is no upstream to let clients in".into());

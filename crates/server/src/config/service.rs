@@ -34,6 +34,8 @@ pub(crate) struct ServiceConfig {
     pub lifetime: Option<Duration>,
     /// How long the upstream may take to be there.
     pub connect_timeout: Duration,
+    /// Whether the upstream is told the client's address by the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 /// Who lets clients in.
@@ -69,6 +71,7 @@ impl Default for ServiceConfig {
             idle: Duration::from_secs(3600),
             lifetime: None,
             connect_timeout: Duration::from_secs(10),
+            proxy_protocol: false,
         }
     }
 }
@@ -150,6 +153,14 @@ pub(super) static SERVICE_SETTINGS: &[Setting<ServiceConfig>] = &[
         "How long its upstream may take to be reached; then the client is answered 504.",
         |s, v| {
             s.connect_timeout = v.seconds(0.05..=DAY)?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "proxy_protocol" = "false",
+        "Whether a `tcp:` or `unix:` upstream is told the client's address first, by a PROXY protocol v2 header.",
+        |s, v| {
+            s.proxy_protocol = v.bool()?;
             Ok(())
         }
     ),

@@ -131,6 +131,14 @@ const OTHER_SETTINGS: &[Setting] = &[
         }
     ),
     setting!(
+        "tls.upgrade" = "false",
+        "Whether the doors' plaintext listeners take `Upgrade: TLS/1.2` (RFC 2817), with these certificates.",
+        |c, v| {
+            c.tls.upgrade = v.bool()?;
+            Ok(())
+        }
+    ),
+    setting!(
         "tls.client" = "\"off\"",
         "Whether clients have to show a certificate: `\"off\"`, `\"optional\"`, `\"required\"`.",
         |c, v| {

@@ -28,6 +28,8 @@ pub struct Certificates {
     pub key: Vec<PathBuf>,
     /// How often the files are looked at for a change. Zero: never; they are read again on SIGHUP alone.
     pub reload: Duration,
+    /// Whether plaintext TCP listeners of the doors take `Upgrade: TLS/1.2` (RFC 2817).
+    pub upgrade: bool,
     /// Whether clients show a certificate too.
     pub client: ClientCertificates,
     /// PEM file with the roots of the clients' certificates.
@@ -86,6 +88,7 @@ impl Default for Certificates {
             cert: Vec::new(),
             key: Vec::new(),
             reload: Duration::from_secs(60),
+            upgrade: false,
             client: ClientCertificates::Off,
             client_ca: None,
             acme: Acme::default(),

@@ -19,7 +19,7 @@ use trunkline_net::handshake::{Rejected, Rule, check_request};
 use trunkline_net::http1::{RequestHead, Rewind, read_request, refuse};
 use trunkline_net::{Error, Why};
 
-use super::{Patient, Remote, Site, not_admitted, proxied, reason, refusal};
+use super::{Patient, Remote, Site, not_admitted, proxied, reason, refusal, tls_upgrade};
 use crate::App;
 use crate::door;
 use crate::door::stream::Target;
@@ -46,7 +46,9 @@ pub(super) async fn serve(
         Ok(mut head) => {
             // The head's reader takes more at once than was read before it: this is empty.
             head.rest = [head.rest, unread].concat().into();
-            by_head(app, site, stream, head, remote).await;
+            if let Some((stream, head)) = tls_upgrade::perhaps(app, site, stream, head, remote).await {
+                by_head(app, site, stream, head, remote).await;
+            }
         }
         Err(error) => refuse_head(app, stream, &error).await,
     }
@@ -66,19 +68,20 @@ async fn by_head(
         }
         return service::probe::over_stream(app, remote, stream, head).await;
     }
-    if site.serves.doors.any() && door::wants(&head.request) {
+    let streams = site.serves.doors.stream;
+    let is_for_a_stream = stream_target(app, streams, &head.request).is_some();
+    if is_for_a_stream || site.serves.doors.any() && door::wants(&head.request) {
         if let Err(refused) = recognise(app, remote, head.request.headers_mut()) {
             let _ = refuse(&mut stream, &refused).await;
             return;
         }
-        return door::over_stream(app, remote, stream, head).await;
-    }
-    if let Some(target) = stream_target(app, site, &head.request) {
-        if let Err(refused) = recognise(app, remote, head.request.headers_mut()) {
-            let _ = refuse(&mut stream, &refused).await;
-            return;
+        // A proxy may have said for which host it is.
+        if let Some(target) = stream_target(app, streams, &head.request) {
+            return door::stream::over_stream(app, remote, stream, head, target).await;
         }
-        return door::stream::over_stream(app, remote, stream, head, target).await;
+        if door::wants(&head.request) {
+            return door::over_stream(app, remote, stream, head).await;
+        }
     }
     match check_request(&head.request) {
         Ok(()) => over_hyper(app, site, stream, head, remote).await,
@@ -86,9 +89,9 @@ async fn by_head(
     }
 }
 
-/// Which service a request is for, if it is for one.
-pub(super) fn stream_target<B>(app: &App, site: &Site, request: &http::Request<B>) -> Option<Target> {
-    if site.serves.doors.stream { door::stream::target(app, request) } else { None }
+/// Which service a request is for, if it is for one and `streams` are opened here.
+pub(super) fn stream_target<B>(app: &App, streams: bool, request: &http::Request<B>) -> Option<Target> {
+    if streams { door::stream::target(app, request) } else { None }
 }
 
 /// The connection becomes that of the client whose request for a door this is: with it or its refusal the HTTP connection ends.
@@ -144,20 +147,22 @@ async fn over_hyper(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHe
     let service = service_fn(|request: http::Request<Incoming>| {
         let (app, router, remote) = (app.clone(), site.router.clone(), remote.clone());
         let checked = check_request(&request);
-        let target = stream_target(&app, site, &request);
+        let streams = site.serves.doors.stream;
         async move {
             if let Err(rejected) = checked {
                 return Ok(broken_request(&rejected).map(Body::from));
             }
-            let mut request = request;
+            if tls_upgrade::is_of_the_server(&request) {
+                return Ok(tls_upgrade::of_the_server().map(Body::from));
+            }
+            let mut request = request.map(Body::new);
             let remote = match remote_of(&app, &remote, &mut request) {
                 Ok(remote) => remote,
                 Err(refused) => return Ok(refused.map(Body::from)),
             };
-            if let Some(target) = target {
+            if let Some(target) = stream_target(&app, streams, &request) {
                 return Ok(door::stream::over_http(&app, &remote, request, target).await);
             }
-            let mut request = request.map(Body::new);
             request.extensions_mut().insert(remote);
             let Ok(response) = router.oneshot(request).await;
             Ok::<_, Infallible>(response)

@@ -62,7 +62,7 @@ pub(super) async fn serve(app: &Arc<App>, site: &Site, stream: Rewind<Stream>, r
 /// Answers one request in a task of its own, so that none waits for another.
 fn answer(app: &Arc<App>, site: &Site, remote: &Arc<Remote>, exchange: Exchange) {
     let (app, router, remote) = (app.clone(), site.router.clone(), remote.clone());
-    let target = stream_target(&app, site, exchange.request());
+    let streams = site.serves.doors.stream;
     tokio::spawn(async move {
         let most_headers = app.config.limits.head_headers;
         let asked = app.clone();
@@ -76,7 +76,7 @@ fn answer(app: &Arc<App>, site: &Site, remote: &Arc<Remote>, exchange: Exchange)
                 Ok(remote) => remote,
                 Err(refused) => return refused.map(Body::from),
             };
-            if let Some(target) = target {
+            if let Some(target) = stream_target(&app, streams, &request) {
                 return door::stream::over_http(&app, &remote, request, target).await;
             }
             request.extensions_mut().insert(remote);

@@ -16,6 +16,8 @@ use crate::shutdown::Live;
 pub(crate) struct Remote {
     /// By what way it came.
     pub(crate) way: Way,
+    /// Whether this server did TLS for it later than from the first byte, by an upgrade.
+    upgraded: AtomicBool,
     admitted: Admitted,
     /// Whether the next handshake was counted already.
     prepaid: AtomicBool,
@@ -33,7 +35,8 @@ pub(crate) struct Way {
 
 impl Remote {
     pub(crate) fn new(app: &App, way: Way, admitted: Admitted) -> Arc<Remote> {
-        Arc::new(Remote { way, admitted, prepaid: AtomicBool::new(false), _live: app.stop.enter() })
+        let (upgraded, prepaid) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Remote { way, upgraded, admitted, prepaid, _live: app.stop.enter() })
     }
 
     /// All that is known of it by now.
@@ -48,7 +51,12 @@ impl Remote {
 
     /// Whether this server did TLS for it.
     pub(crate) fn tls(&self) -> bool {
-        self.way.tls == Tls::On
+        self.way.tls == Tls::On || self.upgraded.load(Ordering::Relaxed)
+    }
+
+    /// This server does TLS for it from here on.
+    pub(super) fn upgrade(&self) {
+        self.upgraded.store(true, Ordering::Relaxed);
     }
 
     /// Whether the client itself came by TLS, to this server or to a trusted proxy; `None` where nobody says.

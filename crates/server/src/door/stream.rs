@@ -45,7 +45,9 @@ pub(crate) fn target<B>(app: &App, request: &Request<B>) -> Option<Target> {
     let path = request.uri().path();
     let authority = request.uri().authority().map(http::uri::Authority::as_str);
     let host = authority.or_else(|| request.headers().get(http::header::HOST)?.to_str().ok());
-    if let Some(service) = app.services.at(without_port(host.unwrap_or_default()), path) {
+    let upgrades =
+        request.headers().contains_key(http::header::UPGRADE) || request.method() == http::Method::CONNECT;
+    if let Some(service) = app.services.at(without_port(host.unwrap_or_default()), path, upgrades) {
         return Some(Target::Service(service.clone()));
     }
     if path == QUIET_PATH {
@@ -161,7 +163,7 @@ pub(crate) async fn mapped(
     let visit = Visit { app: app.clone(), remote: remote.clone(), request: None, carriage: Carriage::Raw };
     // What cannot be had was logged; there is nobody here who could be told.
     if let Ok(ready) = service.ready(&visit).await {
-        ready.serve(&visit, Rewind::new(leftover, Carrier::Bare(stream)));
+        ready.serve(&visit, carry(&visit, stream, leftover));
     }
 }
 
@@ -177,9 +179,13 @@ fn begin(admitted: Admitted, stream: Stream, leftover: Bytes) {
 }
 
 fn carry(visit: &Visit, stream: Stream, leftover: Bytes) -> Io {
+    if let Err(error) = stream.wait_for_slow_readers() {
+        // The remote has reset it, and reading tells of that.
+        tracing::debug!(%error, "a socket takes no options any more");
+    }
     match visit.carriage {
         Carriage::WebSocket => {
-            let setup = Setup::from(visit.app.socket_limits.clone());
+            let setup = Setup::from(visit.app.services.socket_limits.clone());
             let socket = WebSocket::from_upgraded(stream, leftover, Role::Server, setup);
             Rewind::new(Bytes::new(), Carrier::Messages(Box::new(Messages::new(socket))))
         }

@@ -1,6 +1,7 @@
 //! The client's end of a raw stream, whatever carries it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -19,6 +20,16 @@ pub(crate) enum Carrier {
     Bare(Stream),
     /// Boxed, so that the others are not as large.
     Messages(Box<Messages<Stream>>),
+}
+
+impl Carrier {
+    /// The ends of the client's TCP socket, its own first; `None` where it has none of its own.
+    pub(super) fn socket(&self) -> Option<(SocketAddr, SocketAddr)> {
+        match self {
+            Carrier::Bare(stream) => stream.socket(),
+            Carrier::Messages(messages) => messages.socket().stream()?.socket(),
+        }
+    }
 }
 
 macro_rules! either {

@@ -6,6 +6,7 @@
 
 mod io;
 pub(crate) mod probe;
+mod told;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
+use trunkline_net::Limits;
 use trunkline_net::stream::{Bounds, Carried, Echo, Relay};
 
 use crate::App;
@@ -56,7 +58,12 @@ pub(crate) struct Visit {
 /// A service that waits for its client's bytes.
 pub(crate) enum Ready {
     Echo(Bounds),
-    Upstream(upstream::Connected, Bounds),
+    Upstream {
+        connected: upstream::Connected,
+        bounds: Bounds,
+        /// Whether it is told the client's address first.
+        announces: bool,
+    },
 }
 
 impl Service {
@@ -66,7 +73,8 @@ impl Service {
             Kind::Echo => Ready::Echo(self.bounds),
             Kind::Upstream(upstream) => {
                 let hand_on = self.auth == Auth::Upstream;
-                Ready::Upstream(upstream.connect(&self.name, visit, hand_on).await?, self.bounds)
+                let connected = upstream.connect(&self.name, visit, hand_on).await?;
+                Ready::Upstream { connected, bounds: self.bounds, announces: upstream.announces }
             }
         })
     }
@@ -78,7 +86,11 @@ impl Service {
             bounds: Bounds { idle: Some(said.idle), lifetime: said.lifetime },
             kind: match said.upstream {
                 None => Kind::Echo,
-                Some(address) => Kind::Upstream(Upstream { address, patience: said.connect_timeout }),
+                Some(address) => Kind::Upstream(Upstream {
+                    address,
+                    patience: said.connect_timeout,
+                    announces: said.proxy_protocol,
+                }),
             },
             origins: said.origins.unwrap_or_else(|| origins.clone()),
         }
@@ -95,11 +107,19 @@ impl Ready {
         };
         match self {
             Ready::Echo(bounds) => drop(tokio::spawn(open.carry(Echo::new(io, bounds)))),
-            Ready::Upstream(upstream, bounds) => {
-                drop(tokio::spawn(open.carry(Relay::new(io, upstream, bounds))));
+            Ready::Upstream { connected, bounds, announces } => {
+                let io = if announces { announced(visit, io) } else { io };
+                drop(tokio::spawn(open.carry(Relay::new(io, connected, bounds))));
             }
         }
     }
+}
+
+/// The client's stream with its address in front: the first that the upstream reads.
+fn announced(visit: &Visit, io: Io) -> Io {
+    let (first, carrier) = io.into_parts();
+    let header = told::proxy_header(visit.remote.address(), carrier.socket());
+    Io::new([&header[..], &first[..]].concat().into(), carrier)
 }
 
 /// What one open stream holds beside its bytes.
@@ -163,6 +183,9 @@ pub(crate) struct Services {
     by_name: BTreeMap<String, Arc<Service>>,
     /// Those that have hosts or paths of their own; the more particular ones first.
     mapped: Vec<Place>,
+    /// The limits of a WebSocket that carries a stream. Pings keep the path open; that they are not answered means here that the
+    /// client does not read just now.
+    pub(crate) socket_limits: Arc<Limits>,
 }
 
 #[derive(Debug)]
@@ -190,17 +213,20 @@ impl Services {
             by_name.insert(name.to_owned(), service);
         }
         mapped.sort_by_key(|place| (place.host.is_none(), place.path.is_none()));
-        Services { by_name, mapped }
+        let socket_limits = Arc::new(Limits { pong_timeout: None, ..config.socket_limits() });
+        Services { by_name, mapped, socket_limits }
     }
 
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<Service>> {
         self.by_name.get(name)
     }
 
-    /// The service to which an upgrade at this place belongs. `host` is without its port.
-    pub(crate) fn at(&self, host: &str, path: &str) -> Option<&Arc<Service>> {
+    /// The service to which a request at this place belongs. `host` is without its port; of a host that is a service's alone,
+    /// only what `upgrades` is the service's, and pages and the API are as everywhere.
+    pub(crate) fn at(&self, host: &str, path: &str, upgrades: bool) -> Option<&Arc<Service>> {
         let fits = |place: &&Place| {
-            place.host.as_ref().is_none_or(|own| own.eq_ignore_ascii_case(host))
+            (upgrades || place.path.is_some())
+                && place.host.as_ref().is_none_or(|own| own.eq_ignore_ascii_case(host))
                 && place.path.as_ref().is_none_or(|own| own == path)
         };
         self.mapped.iter().find(fits).map(|place| &place.service)
@@ -244,9 +270,11 @@ mod tests {
             ("other.example", "/b", Some("by-path")),
             ("other.example", "/c", None),
         ] {
-            let found = services.at(host, path).map(|service| service.name.as_str());
+            let found = services.at(host, path, true).map(|service| service.name.as_str());
             assert_eq!(found, expected, "{host}{path}");
         }
+        assert!(services.at("db.example", "/", false).is_none(), "a page");
+        assert!(services.at("a.example", "/a", false).is_some(), "to be told how to come in");
         assert!(services.named("by-both").is_some() && services.named("echo").is_some());
     }
 

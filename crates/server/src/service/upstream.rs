@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use trunkline_net::{Connector, Error, Timeouts, stream};
 
-use super::Visit;
+use super::{Visit, told};
 use crate::config::UpstreamAddress;
 
 /// Where a service is, and how long it may take to be there.
@@ -19,6 +19,8 @@ use crate::config::UpstreamAddress;
 pub(super) struct Upstream {
     pub(super) address: UpstreamAddress,
     pub(super) patience: Duration,
+    /// Whether a PROXY protocol header comes first.
+    pub(super) announces: bool,
 }
 
 /// An upstream that waits for bytes.
@@ -52,6 +54,7 @@ impl Upstream {
                 UpstreamAddress::Tcp(address) => {
                     let stream = TcpStream::connect(address).await?;
                     trunkline_net::tcp::configure(&stream)?;
+                    trunkline_net::tcp::wait_for_slow_readers(&stream)?;
                     Connected::Tcp(stream)
                 }
                 UpstreamAddress::Unix(path) => Connected::Unix(UnixStream::connect(path).await?),
@@ -81,6 +84,10 @@ impl Upstream {
     fn way(&self, visit: &Visit, hand_on: bool) -> Connector {
         let timeouts = Timeouts { whole: Some(self.patience), ..Timeouts::default() };
         let way = Connector::default().timeouts(timeouts);
+        let told = told::fields(visit);
+        let way = told.iter().fold(way, |way, (name, value)| {
+            way.header(name.as_str(), &String::from_utf8_lossy(value.as_bytes()))
+        });
         let request = visit.request.as_ref().filter(|_| hand_on);
         request
             .into_iter()

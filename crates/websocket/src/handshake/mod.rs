@@ -53,7 +53,10 @@ pub use misuse::Misuse;
 pub use negotiate::{Extension, Extensions};
 pub use origin::OriginPolicy;
 pub use rejected::{Rejected, Rule};
-pub use upgrade::{UpgradeAttempt, accept_upgrade, accept_upgrade_http2, request_upgrade};
+pub use upgrade::{
+    TLS_UPGRADE, UpgradeAttempt, accept_tls_upgrade, accept_upgrade, accept_upgrade_http2,
+    request_tls_upgrade, request_upgrade,
+};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

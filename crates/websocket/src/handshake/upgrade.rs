@@ -5,9 +5,9 @@
 //! `Connection`. There is no key, so nothing proves that a server understood the request but the name in its `Upgrade`.
 
 use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, UPGRADE};
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 
-use super::accept::{AcceptPolicy, Accepted, Agreement, Head, expects_continue, http1_request};
+use super::accept::{AcceptPolicy, Accepted, Agreement, Head, expects_continue, host, http1_request};
 use super::connect::{ConnectOptions, write_options};
 use super::field::{declared_body, list_contains};
 use super::http2::{check_headers, extended_connect, opened};
@@ -73,6 +73,48 @@ fn judge_http2(
     Ok(Accepted { response: opened(&agreed), agreed, expects_continue: false })
 }
 
+/// The name of TLS in `Upgrade` (RFC 2817 §3), whichever version is then agreed on.
+pub const TLS_UPGRADE: &str = "TLS/1.2";
+
+/// Judges a request for TLS on the stream that it came on (RFC 2817 §3), by `GET` or `OPTIONS`, and makes the 101: "in the
+/// Upgrade header field, the server MUST state each protocol [...] in the order of the bottom-most layer first".
+///
+/// The handshake of TLS follows the 101, and the answer to the request follows that, inside TLS. Nothing may stand behind the
+/// head before the 101: it would be from who knows whom, and be taken for the client's.
+///
+/// # Errors
+///
+/// The first rule that the request breaks.
+pub fn accept_tls_upgrade<B>(request: &Request<B>) -> Result<Response<()>, Rejected> {
+    let head = Head::of(request);
+    if head.version != Version::HTTP_11 {
+        return Err(Rejected::new(Rule::HttpVersion).got(format!("{:?}", head.version)));
+    }
+    if !matches!(*head.method, Method::GET | Method::OPTIONS) {
+        return Err(Rejected::new(Rule::Method).got(head.method.as_str()));
+    }
+    host(&head)?;
+    names(head.headers, TLS_UPGRADE)?;
+    if let Some(body) = declared_body(head.headers) {
+        return Err(Rejected::new(Rule::Body).got(body));
+    }
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("TLS/1.2, HTTP/1.1"));
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    Ok(response)
+}
+
+/// Makes the request for TLS on a stream to the host of `url` (RFC 2817 §3.2): `OPTIONS *`, which tells nobody what is wanted
+/// there.
+pub fn request_tls_upgrade(url: &WsUrl) -> UpgradeAttempt {
+    let mut request = Request::new(());
+    *request.method_mut() = Method::OPTIONS;
+    *request.uri_mut() = Uri::from_static("*");
+    own_headers(request.headers_mut(), url, TLS_UPGRADE);
+    UpgradeAttempt { request, protocol: TLS_UPGRADE }
+}
+
 /// An upgrade under way: the request to send, and what its answer must be.
 #[derive(Clone, Debug)]
 pub struct UpgradeAttempt {
@@ -95,12 +137,8 @@ pub fn request_upgrade(
 ) -> Result<UpgradeAttempt, Misuse> {
     let mut request = Request::new(());
     *request.uri_mut() = Uri::from(url.resource().clone());
-    let own = request.headers_mut();
-    let host = HeaderValue::try_from(url.authority()).expect("a parsed host is ASCII without controls");
-    own.insert(HOST, host);
-    own.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    own.insert(UPGRADE, HeaderValue::from_static(protocol));
-    write_options(own, url, options)?;
+    own_headers(request.headers_mut(), url, protocol);
+    write_options(request.headers_mut(), url, options)?;
     Ok(UpgradeAttempt { request, protocol })
 }
 
@@ -136,6 +174,13 @@ impl UpgradeAttempt {
             None => Ok(()),
         }
     }
+}
+
+fn own_headers(headers: &mut HeaderMap, url: &WsUrl, protocol: &'static str) {
+    let host = HeaderValue::try_from(url.authority()).expect("a parsed host is ASCII without controls");
+    headers.insert(HOST, host);
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(protocol));
 }
 
 /// `Upgrade` names the protocol and `Connection` says so: "A sender of Upgrade MUST also send an "Upgrade" connection option"
@@ -259,6 +304,25 @@ mod tests {
         let names: Vec<_> = headers.keys().map(http::HeaderName::as_str).collect();
         assert_eq!(names, ["host", "connection", "upgrade", "origin", "authorization", "x-auth-token"]);
         assert_eq!(headers["authorization"], "Basic YW5uOnB3");
+    }
+
+    #[test]
+    fn tls_is_asked_for_by_options_and_answered_with_what_then_lies_above_it() {
+        let url = WsUrl::parse("ws://a.example/secret").expect("a URL");
+        let attempt = request_tls_upgrade(&url);
+        let written = super::super::http1::write_request(attempt.request());
+        let expected =
+            "OPTIONS * HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: TLS/1.2\r\n\r\n";
+        assert_eq!(String::from_utf8(written).as_deref(), Ok(expected));
+        let response = accept_tls_upgrade(attempt.request()).expect("it is taken");
+        assert_eq!(response.headers()["upgrade"], "TLS/1.2, HTTP/1.1");
+        assert!(attempt.verify(&response).is_ok());
+        let fields = [("host", "a"), ("connection", "upgrade"), ("upgrade", "TLS/1.2, stream")];
+        assert!(accept_tls_upgrade(&request(&fields)).is_ok());
+        let with_body = [fields[0], fields[1], fields[2], ("content-length", "1")];
+        assert_eq!(accept_tls_upgrade(&request(&with_body)).expect_err("a rule").rule(), Rule::Body);
+        let other = [fields[0], fields[1], ("upgrade", "TLS/1.3")];
+        assert_eq!(accept_tls_upgrade(&request(&other)).expect_err("a rule").rule(), Rule::UpgradeProtocol);
     }
 
     #[test]

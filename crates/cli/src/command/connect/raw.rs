@@ -16,7 +16,7 @@ use crate::{dial, refusal};
 /// One read of what comes.
 const PIECE: usize = 64 << 10;
 
-pub(super) async fn run(url: WsUrl, carrier: Raw, mut args: Dial) -> Outcome {
+pub(super) async fn run(url: WsUrl, carrier: Raw, tls_upgrade: bool, mut args: Dial) -> Outcome {
     let mut signals = Signals::new().map_err(Failure::unclean)?;
     let ticket = args.ticket.take();
     let mut connector = Connector::new(dial::connector(&args, Limits::default())?);
@@ -25,6 +25,9 @@ pub(super) async fn run(url: WsUrl, carrier: Raw, mut args: Dial) -> Outcome {
         Raw::Upgrade => connector.carrier(Carrier::Upgrade),
         Raw::Websocket => connector.carrier(Carrier::WebSocket),
     };
+    if tls_upgrade {
+        connector = connector.tls_upgrade();
+    }
     if let Some(ticket) = ticket {
         connector = connector.ticket(ticket);
     }

@@ -22,8 +22,11 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     }
     let mut found = contradictions(&config.tls);
     let used = groups.iter().any(|group| group.tls == Tls::On && !group.addresses.is_empty());
+    if config.tls.upgrade && !config.tls.are_there() {
+        found.push(Found::new("tls.upgrade", "needs a certificate, which tls.cert and tls.key name"));
+    }
     if found.is_empty() && config.tls.are_there() {
-        if used {
+        if used || config.tls.upgrade {
             found = unusable(&config.tls);
         } else {
             let setting = if config.tls.acme.is_said() { "tls.acme.domains" } else { "tls.cert" };
