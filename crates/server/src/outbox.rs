@@ -11,17 +11,26 @@
 //! - *control* (go_away) goes first, and the ending last: what was queued before is still written if it is
 //!   little, and dropped if it is much, for a client that does not read would not learn why it was cut off.
 
+//!
+//! All outboxes together have a bound as well. As they near it, each may hold no more than is still free of it: the largest, those of the
+//! slowest, meet that bound first and wait in history, and the small ones of all others go on as before. Nothing is searched
+//! for or taken away, and nobody waits.
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use smallvec::SmallVec;
-use trunkline_dialect::{ChannelName, Code, Disconnect};
+use trunkline_dialect::ChannelName;
 
 use crate::cells::lock;
 use crate::counter::Sharded;
 use crate::encoded::Encoded;
+
+mod ending;
+
+pub(crate) use ending::Ending;
 
 /// The bounds of an outbox, in bytes as [`Encoded::weight`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +44,10 @@ pub(crate) struct Bounds {
 /// The most control messages that wait at once; there is one kind, and a second replaces nothing but comes
 /// after.
 const CONTROL_LIMIT: usize = 4;
+
+/// A part of its own bound that every outbox may hold, however full all are together: what a live channel puts in at once. With
+/// the default bound it is 16 KiB.
+const SHARE: usize = 64;
 
 /// Messages in the order in which they are to be written. One or two, which is what a live channel makes of a turn, need no
 /// heap.
@@ -52,12 +65,16 @@ pub(crate) struct Outbox {
 pub(crate) struct Outboxes {
     /// Of each.
     pub bounds: Bounds,
+    /// Bytes that may wait in all of them; replies and presence, which cannot be had again, go in past it.
+    pub total: usize,
     /// Bytes that wait now.
     pub bytes: Sharded,
     /// How many messages were put in.
     pub messages: Sharded,
     /// How many publications found an outbox over its bound.
     pub refused: AtomicUsize,
+    /// How many of them found it so only because all together were nearly full.
+    pub crowded: AtomicUsize,
     /// How many connections were ended because twice the bound was reached.
     pub overflowed: AtomicUsize,
 }
@@ -95,15 +112,6 @@ struct Rare {
     ending: Option<Ending>,
 }
 
-/// How a connection ends by our will.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ending {
-    /// The last push.
-    pub disconnect: Disconnect,
-    /// The close code of doors that have one.
-    pub close_code: u16,
-}
-
 /// What the connection's task does next.
 #[derive(Debug, Clone)]
 pub(crate) enum Item {
@@ -124,15 +132,30 @@ pub(crate) enum Item {
 }
 
 impl Outboxes {
-    /// None yet, with these bounds for each.
-    pub(crate) fn new(bounds: Bounds) -> Arc<Outboxes> {
+    /// None yet, with these bounds for each, and one for all together.
+    pub(crate) fn new(bounds: Bounds, total: usize) -> Arc<Outboxes> {
         Arc::new(Outboxes {
             bounds,
+            total,
             bytes: Sharded::default(),
             messages: Sharded::default(),
             refused: AtomicUsize::new(0),
+            crowded: AtomicUsize::new(0),
             overflowed: AtomicUsize::new(0),
         })
+    }
+}
+
+impl Outboxes {
+    /// What one that holds so many bytes may hold now: its own bound, or what is free of the bound of all, if that is less.
+    fn bound(&self, bytes: usize) -> usize {
+        let share = self.bounds.high / SHARE;
+        if bytes < share {
+            // Most of them, most of the time: not worth adding up what all hold.
+            return self.bounds.high;
+        }
+        let used = usize::try_from(self.bytes.get()).unwrap_or(usize::MAX);
+        self.total.saturating_sub(used).clamp(share, self.bounds.high)
     }
 }
 
@@ -149,12 +172,14 @@ impl Outbox {
             // Nobody will read it; the client is not behind but gone.
             return true;
         }
-        let taken = state.bytes < self.all.bounds.high;
+        let taken = state.bytes < self.all.bound(state.bytes);
         if taken {
             self.put(&mut state, message.clone());
             state.wake();
         } else {
             self.all.refused.fetch_add(1, Ordering::Relaxed);
+            let crowded = state.bytes < self.all.bounds.high;
+            self.all.crowded.fetch_add(usize::from(crowded), Ordering::Relaxed);
         }
         taken
     }
@@ -175,7 +200,8 @@ impl Outbox {
         if state.ended {
             return;
         }
-        let most = 2 * self.all.bounds.high;
+        // However full all are: a large reply alone is no sign of a reader who has stopped.
+        let most = 2 * self.all.bound(state.bytes).max(self.all.bounds.low);
         if state.bytes >= most {
             self.all.overflowed.fetch_add(1, Ordering::Relaxed);
             self.end_locked(state, Ending::slow_reader(most));
@@ -217,7 +243,8 @@ impl Outbox {
 
     /// Whether more than the bound waits: time to read no further commands.
     pub(crate) fn is_full(&self) -> bool {
-        lock(&self.state).bytes >= self.all.bounds.high
+        let bytes = lock(&self.state).bytes;
+        bytes >= self.all.bound(bytes)
     }
 
     /// The bounds it was made with.
@@ -227,7 +254,8 @@ impl Outbox {
 
     /// How many bytes may still come before the bound.
     pub(crate) fn room(&self) -> usize {
-        self.all.bounds.high.saturating_sub(lock(&self.state).bytes)
+        let bytes = lock(&self.state).bytes;
+        self.all.bound(bytes).saturating_sub(bytes)
     }
 
     /// Takes out what comes next: of messages as many as it takes to fill `room` bytes, and one at the least. The task of the
@@ -276,7 +304,7 @@ impl Outbox {
             batch.extend(rare.control.drain(..));
             // Before the queue is empty, so that writing and fetching overlap.
             if batch.is_empty()
-                && state.bytes < self.all.bounds.low
+                && state.bytes < self.all.bounds.low.min(self.all.bound(state.bytes))
                 && let Some(channel) = rare.next_behind()
             {
                 state.tidy();
@@ -409,38 +437,6 @@ impl Rare {
         }
         self.turn = next.clone().filter(|_| !self.behind.is_empty());
         next
-    }
-}
-
-impl Ending {
-    /// RFC 6455 section 7.4.1, "going away": a server that stops.
-    const GOING_AWAY: u16 = 1001;
-
-    /// An ending with a code, its advice and its close code.
-    pub(crate) fn new(code: Code, message: impl Into<String>) -> Ending {
-        Ending { disconnect: Disconnect::new(code, message), close_code: code.close_code() }
-    }
-
-    /// This node stops; another, or its successor, goes on.
-    pub(crate) fn stopping() -> Ending {
-        let ending = Ending::new(Code::Unavailable, "this node stops");
-        Ending { close_code: Ending::GOING_AWAY, ..ending }
-    }
-
-    /// A newer link has taken the session over.
-    pub(crate) fn displaced() -> Ending {
-        Ending::new(Code::Conflict, "another connection has taken this session over")
-    }
-
-    /// The client does not read what it is sent.
-    pub(crate) fn slow_reader(bytes: usize) -> Ending {
-        Ending::new(Code::TooMany, format!("slow reader: {bytes} bytes wait to be read"))
-    }
-
-    /// The close reason: the message, within the 123 bytes that a Close frame carries (RFC 6455 section 5.5).
-    pub(crate) fn reason(&self) -> String {
-        let message = &self.disconnect.message;
-        message[..message.floor_char_boundary(123)].to_owned()
     }
 }
 

@@ -196,6 +196,10 @@ fn contradictions_are_told() {
             "[limits]\npublication_bytes = \"2 MiB\"\noutbox_bytes = \"4 MiB\"\nrequest_bytes = \"4 MiB\"",
             "trunkline.toml:2: limits.publication_bytes: larger than limits.message_bytes",
         ),
+        (
+            "[limits]\noutbox_total = \"512 KiB\"",
+            "trunkline.toml:2: limits.outbox_total: less than limits.outbox_bytes",
+        ),
         ("[limits]\noutbox_bytes = \"8 KiB\"", "limits.publication_bytes: larger than limits.outbox_bytes"),
         ("[limits]\nrequest_bytes = \"8 KiB\"", "limits.publication_bytes: larger than limits.request_bytes"),
         ("[limits]\ncommands_per_s = 1000", "limits.commands_burst: less than"),
