@@ -308,6 +308,10 @@ fn what_a_proxy_says_is_only_taken_from_listed_ones() {
             Some("trunkline.toml:7: listen.tls: \"offloaded\" needs listen.trusted"),
         ),
         ("address = \"0.0.0.0:80\"\ntls = \"offloaded\"\ntrusted = \"10.0.0.1\"", None),
+        (
+            "[listen.api]\naddress = \"0.0.0.0:81\"\ntls = \"offloaded\"",
+            Some("trunkline.toml:8: listen.api.tls: \"offloaded\" needs listen.trusted"),
+        ),
     ] {
         let found = problems(&format!("{secrets}[listen]\n{listen}"));
         assert_eq!(found.len(), usize::from(begins.is_some()), "{listen}: {found:#?}");
