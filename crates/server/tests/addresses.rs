@@ -305,6 +305,9 @@ async fn where_something_in_front_does_tls_what_came_to_it_in_plaintext_can_be_r
         ("Forwarded: for=192.0.2.1;proto=https\r\n", 101),
         ("Forwarded: for=6.6.6.6;proto=https, for=192.0.2.1\r\n", 403),
         ("X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https, http\r\n", 403),
+        ("X-Forwarded-Proto: https\r\n", 101),
+        ("X-Forwarded-Proto: http\r\n", 403),
+        ("X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.1\r\n", 403),
         ("", 101),
     ] {
         let (answer, _stream) = come_in(&server, "x", b"", lines).await;
