@@ -3,7 +3,7 @@
 MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit autobahn autobahn-full strict interop proxy acme browser idle fuzz sanitize bench bench-full bench-check bench-deflate
+.PHONY: help run test lint unit autobahn autobahn-full strict interop doors proxy paths acme browser idle fuzz sanitize bench bench-full bench-check bench-deflate
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,8 +32,14 @@ strict: ## what Autobahn does not check, on raw sockets
 interop: ## Python websockets and Node ws, both directions
 	@compliance/suite interop
 
+doors: ## nc, socat and curl at the doors for lines and events
+	@compliance/suite doors
+
 proxy: ## `trunkline connect` through Squid and MicroSocks
 	@compliance/suite proxy
+
+paths: ## every door through other people's proxies, with the files of docs/paths
+	@compliance/suite paths
 
 acme: ## certificates from Pebble, an ACME server for tests
 	@compliance/suite acme

@@ -6,6 +6,7 @@ import { startProxy } from './lib/proxy.mjs';
 import { Trunkline } from './lib/trunkline.mjs';
 import { echoTests } from './tests/echo.mjs';
 import { endingTests } from './tests/ending.mjs';
+import { eventTests } from './tests/events.mjs';
 import { homeTests } from './tests/home.mjs';
 import { http2Tests } from './tests/http2.mjs';
 import { lineTests } from './tests/line.mjs';
@@ -14,8 +15,8 @@ import { positionTests } from './tests/position.mjs';
 import { talkTests } from './tests/talk.mjs';
 
 const SUITES = {
-  chromium: [positionTests, talkTests, lineTests, pictureTests, echoTests, endingTests, http2Tests, homeTests],
-  firefox: [positionTests, talkTests, lineTests, echoTests, endingTests, http2Tests],
+  chromium: [positionTests, talkTests, lineTests, pictureTests, echoTests, eventTests, endingTests, http2Tests, homeTests],
+  firefox: [positionTests, talkTests, lineTests, echoTests, eventTests, endingTests, http2Tests],
 };
 
 const chosen = process.argv.slice(2);

@@ -29,6 +29,7 @@ pub(crate) struct Cli {
 pub(crate) enum Mode {
     Echo(Echo),
     Idle(Idle),
+    Hold(Hold),
     Handshake(Handshake),
     /// One channel of a hub with many subscribers: CPU time of the server for each delivery, and its latency
     Fanout(Fanout),
@@ -98,6 +99,21 @@ pub(crate) struct Idle {
     /// Seconds from the last echo to the reading of the memory
     #[arg(long, default_value = "3", value_parser = seconds)]
     pub(crate) settle: Duration,
+}
+
+/// Peers of a hub that are idle for a long time and answer its heartbeats
+#[derive(Args)]
+pub(crate) struct Hold {
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) connections: usize,
+
+    /// Seconds, from when all are there
+    #[arg(long, default_value = "600", value_parser = seconds)]
+    pub(crate) duration: Duration,
+
+    /// The hub's API key; without, tickets come from its dev mode
+    #[arg(long, env = "TRUNKLINE_API_KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
 }
 
 /// Opening handshakes, each with its closing one: CPU time of the server

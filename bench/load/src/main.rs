@@ -9,6 +9,7 @@ mod deflate;
 mod echo;
 mod fanout;
 mod handshake;
+mod hold;
 mod hub;
 mod idle;
 mod messages;
@@ -49,6 +50,7 @@ fn run(cli: &Cli) -> Fallible<Value> {
     let server = Server::of(cli.pid)?;
     match &cli.mode {
         Mode::Echo(args) => echo::run(cli.address, args, &server),
+        Mode::Hold(args) => hold::run(cli.address, args, &server),
         Mode::Idle(args) => idle::run(cli.address, args, &server),
         Mode::Handshake(args) => handshake::run(cli.address, args, &server),
         Mode::Fanout(args) => fanout::run(cli.address, args, &server),

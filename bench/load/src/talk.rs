@@ -15,6 +15,13 @@ pub(crate) struct Talk {
     rest: Vec<u8>,
 }
 
+/// What came to somebody who only waits.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Heard {
+    pub(crate) pings: u64,
+    pub(crate) messages: u64,
+}
+
 impl Talk {
     pub(crate) fn new(stream: TcpStream, early: Vec<u8>) -> Self {
         Self { stream, reader: Reader::default(), rest: early }
@@ -60,6 +67,28 @@ impl Talk {
                 return Ok((first, payload));
             }
         }
+    }
+
+    /// Reads what is there, at least a byte, and answers what has to be answered.
+    pub(crate) fn attend(&mut self) -> Fallible<Heard> {
+        let mut heard = Heard::default();
+        self.more()?;
+        let (mut control, bytes) = (Vec::new(), std::mem::take(&mut self.rest));
+        let mut input = &bytes[..];
+        while let Some(piece) = self.reader.next(&mut input)? {
+            if piece.is_control() {
+                control.extend(piece.payload);
+                let opcode = piece.opcode();
+                // A control frame of ours always comes whole: it is shorter than any segment.
+                if piece.ends {
+                    heard.pings += u64::from(opcode == PING);
+                    self.answer(opcode, &std::mem::take(&mut control))?;
+                }
+            } else if piece.ends_message() {
+                heard.messages += 1;
+            }
+        }
+        Ok(heard)
     }
 
     /// The stream again, if nothing has come that was not read.

@@ -4,6 +4,7 @@
 
 mod bench;
 mod dial;
+mod probe;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::bench::{Bench, BenchHub, Load};
 pub(crate) use self::dial::{Dial, Http2};
+pub(crate) use self::probe::Probe;
 
 /// Where `trunkline serve` listens by default, for those who talk to it.
 const HUB: &str = "ws://127.0.0.1:8101/connect";
@@ -25,7 +27,8 @@ const ECHO_MESSAGE: NonZeroUsize = NonZeroUsize::new(16 << 20).expect("it is not
 
 /// Trunkline holds very many long-lived client connections at the edge, so that an application does not have to
 ///
-/// Exit codes: 0 done, and every connection ended cleanly; 1 it failed, or a connection did not end cleanly; 2 usage.
+/// Exit codes: 0 done, and every connection ended cleanly; 1 it failed, or a connection did not end cleanly; 2 usage. Of
+/// probe: 0 healthy, 10 degraded, 20 broken.
 #[derive(Parser)]
 #[command(name = "trunkline", version, styles = Styles::plain())]
 pub(crate) struct Cli {
@@ -48,6 +51,7 @@ pub(crate) enum Command {
     Connect(Connect),
     Echo(Echo),
     Bench(Box<Bench>),
+    Probe(Box<Probe>),
 }
 
 /// The connection server
@@ -72,6 +76,10 @@ pub(crate) struct Serve {
     /// PEM file with the private key of a --cert
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Vec<String>,
+
+    /// The probe service at /probe, the other end of `trunkline probe`, in place of probe: whoever can connect may use it
+    #[arg(long)]
+    pub(crate) probe: bool,
 
     #[command(flatten)]
     pub(crate) config: ConfigFile,
@@ -251,11 +259,26 @@ pub(crate) struct Hub {
 /// Otherwise as a pipe: each line of stdin is sent, each message is a line of stdout, and after the end of stdin the
 /// connection is closed with 1000 once nothing more comes. Text is printed as it is (its control characters escaped on
 /// a terminal), binary as 0x and hexadecimal digits. How the connection ended is told on stderr.
+///
+/// With --raw it is a netcat instead: stdin goes to the service at the URL and what comes from there to stdout, bytes as
+/// they are. The end of stdin is passed on; the end of the stream ends the command, with 0 if it was one.
 #[derive(Args)]
 pub(crate) struct Connect {
     /// ws://, wss://, http:// or https://. A user name and password in it are sent as Basic authorization and shown
     /// nowhere
     pub(crate) url: String,
+
+    /// A stream of bytes (`Upgrade: stream`), in a WebSocket (`stream.1`) if something on the way lets only those pass, or
+    /// by the one that is named. A path of /stream/NAME is asked for quietly, without any --header, unless there is one
+    #[arg(
+        long,
+        value_name = "CARRIER",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "any",
+        conflicts_with_all = ["subprotocols", "deflate", "wait"]
+    )]
+    pub(crate) raw: Option<Raw>,
 
     #[command(flatten)]
     pub(crate) dial: Dial,
@@ -263,6 +286,14 @@ pub(crate) struct Connect {
     /// As a pipe: after the end of stdin, close when no message has come for this long
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     pub(crate) wait: Duration,
+}
+
+/// What may carry a stream of bytes.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Raw {
+    Any,
+    Upgrade,
+    Websocket,
 }
 
 /// A bare WebSocket echo server: any path, any Origin, no subprotocol

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod connect;
 pub(crate) mod echo;
+pub(crate) mod probe;
 pub(crate) mod publish;
 pub(crate) mod serve;
 pub(crate) mod subscribe;

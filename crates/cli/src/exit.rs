@@ -12,6 +12,10 @@ pub(crate) enum Exit {
     Unclean,
     /// 2: what was asked for makes no sense, so nothing was tried. Clap's own errors end with it too.
     Usage,
+    /// 10: it works, and worse than it could.
+    Degraded,
+    /// 20: it does not work.
+    Broken,
 }
 
 impl From<Exit> for ExitCode {
@@ -20,6 +24,8 @@ impl From<Exit> for ExitCode {
             Exit::Clean => 0,
             Exit::Unclean => 1,
             Exit::Usage => 2,
+            Exit::Degraded => 10,
+            Exit::Broken => 20,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! `trunkline`: people operate it. Parse, run, exit code.
 
+mod allocator;
 mod api;
 mod args;
 mod command;
@@ -24,12 +25,13 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 use tracing_subscriber::EnvFilter;
 
+use crate::allocator::BesidePages;
 use crate::args::{Cli, Command};
 use crate::exit::{Failure, Outcome};
 
 /// Many small objects that live as long as a connection, some of them aligned to cache lines, and buffers that come and go.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: BesidePages<MiMalloc> = BesidePages(MiMalloc);
 
 fn main() -> ExitCode {
     // The one place where it is chosen. It fails where there is one already, and nobody was here before.
@@ -57,6 +59,7 @@ fn run(command: Command) -> Outcome {
             Command::Connect(args) => command::connect::run(args).await,
             Command::Echo(args) => command::echo::run(args).await,
             Command::Bench(args) => command::bench::run(*args).await,
+            Command::Probe(args) => command::probe::run(*args).await,
         }
     });
     // A name look-up that hangs must not keep a process that is done.
@@ -67,6 +70,7 @@ fn run(command: Command) -> Outcome {
 fn default_log(command: &Command) -> &'static str {
     match command {
         Command::Serve(_) => "info",
+        Command::Probe(args) if !args.listen.is_empty() => "info",
         _ => "warn",
     }
 }

@@ -40,6 +40,7 @@ mod data;
 mod error;
 pub mod json;
 mod limits;
+mod objects;
 mod position;
 mod push;
 mod reply;
@@ -52,6 +53,7 @@ pub use data::{BadJson, Json, Secret};
 pub use error::{BadCommand, BadMessage, ErrorBody, Rule};
 pub use json::{RawBody, ServerMessage};
 pub use limits::{DATA_DEPTH, Limits};
+pub use objects::{Found, NotObjects, Objects};
 pub use position::{Member, Position, Publication};
 pub use push::{ChannelPush, Disconnect, Expiring, Gap, GoAway, Join, Leave, Push, Removed};
 pub use reply::{

@@ -12,6 +12,7 @@ mod frames;
 mod heads;
 mod inflate;
 mod memory;
+mod objects;
 mod proxies;
 pub mod random;
 pub mod seeds;
@@ -22,6 +23,7 @@ pub use dialect::dialect;
 pub use frames::{frames_client, frames_server};
 pub use heads::{request_head, response_head};
 pub use inflate::{deflate, extensions, inflate};
+pub use objects::objects;
 pub use proxies::{forwarded, proxy_protocol};
 pub use url::url;
 
@@ -36,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     ("response_head", response_head, seeds::response_heads),
     ("url", url, seeds::urls),
     ("dialect", dialect, seeds::dialect),
+    ("objects", objects, objects::seeds),
     ("inflate", inflate, inflate::inflate_seeds),
     ("deflate", deflate, inflate::deflate_seeds),
     ("extensions", extensions, inflate::extensions_seeds),

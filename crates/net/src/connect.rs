@@ -13,6 +13,7 @@ mod tls;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
@@ -26,7 +27,8 @@ use trunkline_websocket::{Leniency, Limits, Role, Setup};
 
 #[cfg(feature = "http2")]
 pub use self::http2::Http2;
-use self::redirect::{CREDENTIALS, Hop};
+use self::redirect::CREDENTIALS;
+pub(crate) use self::redirect::Hop;
 pub use self::redirect::{RedirectError, RedirectProblem};
 use crate::dial::{
     DialCause, Dialled, Dialler, Dialling, Phase, Protocols, Reached, Resolve, Timeouts, Watch, Way,
@@ -60,10 +62,10 @@ pub async fn connect(url: &str) -> Result<WebSocket<Dialled>, Error> {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Connector {
-    limits: Arc<Limits>,
-    options: ConnectOptions,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) options: ConnectOptions,
     dialler: Dialler,
-    redirects: u8,
+    pub(crate) redirects: u8,
     /// `None` never uses HTTP/2.
     multiplexing: Option<Arc<dyn Multiplexing>>,
     deflate: Option<Arc<DeflateConfig>>,
@@ -230,12 +232,20 @@ impl Connector {
     ///
     /// As [`connect`](Self::connect).
     pub async fn connect_to(&self, url: WsUrl) -> Result<WebSocket<Dialled>, Error> {
-        let mut hop = self.first_hop_to(url)?.with_redirects(self.redirects);
+        let hop = self.first_hop_to(url)?.with_redirects(self.redirects);
         // What cannot be asked is told before anything is dialled.
         self.attempt(&hop)?;
-        let watch = self.watch();
+        self.connect_within(hop, &self.watch()).await
+    }
+
+    /// As [`connect_to`](Self::connect_to), in what is left of somebody else's time.
+    pub(crate) async fn connect_within(
+        &self,
+        mut hop: Hop,
+        watch: &Watch,
+    ) -> Result<WebSocket<Dialled>, Error> {
         loop {
-            match self.connect_once(&hop, &watch).await {
+            match self.connect_once(&hop, watch).await {
                 Err(Error::Handshake(refused)) if self.redirects > 0 => {
                     hop = hop.follow(*refused)?;
                     tracing::debug!(host = hop.url.host(), "redirected");
@@ -258,6 +268,14 @@ impl Connector {
     pub async fn dial(&self, url: &str) -> Result<Dialled, Error> {
         let url = WsUrl::parse(url)?;
         Ok(self.reach(&url, &self.watch(), Protocols::Http1).await?.stream)
+    }
+
+    /// As [`dial`](Self::dial), to a URL that was parsed already, and says what each phase has taken, in their order; of a
+    /// failed attempt too. Errors and cancel safety are the same.
+    pub async fn dial_timed(&self, url: &WsUrl) -> (Result<Dialled, Error>, Vec<(Phase, Duration)>) {
+        let watch = self.watch();
+        let reached = self.reach(url, &watch, Protocols::Http1).await;
+        (reached.map(|reached| reached.stream), watch.spent())
     }
 
     /// Asks for a WebSocket on a stream that is there already; `url` gives the host and resource to name.
@@ -314,7 +332,7 @@ impl Connector {
         self.first_hop_to(WsUrl::parse(url)?)
     }
 
-    fn first_hop_to(&self, url: WsUrl) -> Result<Hop, Error> {
+    pub(crate) fn first_hop_to(&self, url: WsUrl) -> Result<Hop, Error> {
         if let Some(why) = &self.unfit {
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why.clone()).into());
         }
@@ -327,11 +345,16 @@ impl Connector {
         Ok(handshake::request(&hop.url, &hop.options, rand::rng().random())?)
     }
 
-    fn watch(&self) -> Watch {
+    pub(crate) fn watch(&self) -> Watch {
         Watch::start(&self.dialler.timeouts, self.limits.handshake_timeout)
     }
 
-    async fn reach(&self, url: &WsUrl, watch: &Watch, protocols: Protocols) -> Result<Reached, Error> {
+    pub(crate) async fn reach(
+        &self,
+        url: &WsUrl,
+        watch: &Watch,
+        protocols: Protocols,
+    ) -> Result<Reached, Error> {
         let head = HeadLimits::from(&*self.limits);
         Ok(Dialling { dialler: &self.dialler, url, watch, head }.dial(protocols).await?)
     }
@@ -361,7 +384,7 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let attempt = self.attempt(hop)?;
-        let exchange = exchange(&mut stream, &attempt, &self.limits);
+        let exchange = exchange(&mut stream, attempt.request(), &self.limits);
         let answer = watch.bound(Phase::Handshake, way, exchange).await?;
         let (response, rest) = answer.map_err(|error| in_handshake(error, way))?;
         match attempt.verify(&response) {
@@ -397,15 +420,16 @@ pub fn random_mask() -> [u8; 4] {
     rand::rng().random()
 }
 
-async fn exchange<S>(
+/// Writes a request and reads the head of its final answer; what was read behind it comes too.
+pub(crate) async fn exchange<S>(
     stream: &mut S,
-    attempt: &Attempt,
+    request: &http::Request<()>,
     limits: &Limits,
 ) -> Result<(http::Response<()>, Bytes), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    stream.write_all(&http1::write_request(attempt.request())).await?;
+    stream.write_all(&http1::write_request(request)).await?;
     stream.flush().await?;
     let mut reader = ResponseReader::new(limits);
     let rest = read_head(stream, |input| reader.receive(input)).await?;
@@ -413,7 +437,7 @@ where
 }
 
 /// A stream that fails now, fails on the way to a connection.
-fn in_handshake(error: Error, way: &Way) -> Error {
+pub(crate) fn in_handshake(error: Error, way: &Way) -> Error {
     match error {
         Error::Io(error) => way.failed(Phase::Handshake, error.into()).into(),
         error => error,

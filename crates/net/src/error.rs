@@ -29,6 +29,10 @@ pub enum Error {
     /// The server redirects, and not to where we may go.
     #[error(transparent)]
     Redirect(#[from] Box<RedirectError>),
+    /// The service that a raw stream was to lead to is not to be had: the server says why.
+    #[cfg(feature = "stream")]
+    #[error(transparent)]
+    Service(#[from] Box<crate::stream::Refused>),
     /// The connection has ended. Also what is told where the stream ended without a Close frame.
     #[error("{0}")]
     Closed(Closed),

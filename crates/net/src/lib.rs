@@ -57,6 +57,7 @@
 //! | `tls` | `wss:` URLs, and TLS by rustls for both roles: the module `tls`, `Connector::tls` |
 //! | `http2` | WebSockets in HTTP/2 connections (RFC 8441), both roles: the module `http2`, `Connector::http2` |
 //! | `proxy` | clients behind HTTP and SOCKS5 proxies: `Connector::proxy` |
+//! | `stream` | raw streams, the client's side, and what relays them: the module `stream` |
 //! | `acme` | certificates by ACME (RFC 8555, TLS-ALPN-01): the module `acme` |
 
 // What a remote sends has a length of 64 bits: it is compared before it is made any shorter.
@@ -70,8 +71,11 @@ mod connect;
 )]
 mod dial;
 mod error;
+mod plain;
 mod scratch;
 mod shelf;
+#[cfg(feature = "stream")]
+pub mod stream;
 mod timers;
 mod transport;
 mod websocket;
@@ -84,6 +88,7 @@ pub use connect::{Connector, RedirectError, RedirectProblem, connect, random_mas
 pub use dial::proxy::{ProxyPolicy, ProxyUrl, ProxyUrlError};
 pub use dial::{Addresses, DialCause, DialError, Dialled, Phase, Resolve, Timeouts};
 pub use error::{Error, HandshakeError};
+pub use plain::{Plain, Silence};
 pub use shelf::shelf;
 #[cfg(feature = "acme")]
 pub use transport::acme;

@@ -244,3 +244,39 @@ async fn text_that_is_not_utf8_never_reaches_the_handler() {
     assert!(matches!(end, Some(Err(Error::Violation(_)))), "{end:?}");
     assert_eq!(calls, 1);
 }
+
+/// Sends so many messages of ten bytes by one call.
+async fn send(server: &mut WebSocket<Counted>, count: u8) -> Result<(), trunkline_net::Misuse> {
+    let fill = |replies: &mut Replies<'_>| (0..count).try_for_each(|index| replies.send(vec![index; 10]));
+    std::future::poll_fn(|cx| Poll::Ready(server.write_now(cx, fill))).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_at_once_leaves_in_one_write_and_what_the_stream_does_not_take_leaves_later() {
+    let (mut server, mut raw, writes) = counted(1000);
+    send(&mut server, 50).await.expect("open");
+    assert_eq!((writes.load(Ordering::Relaxed), server.queued()), (1, 0));
+    send(&mut server, 100).await.expect("open");
+    assert_eq!(server.queued(), 150 * 12 - 1000, "the pipe is full");
+    let expected: Vec<u8> =
+        (0..50).chain(0..100).flat_map(|index| [&[0x82, 10][..], &[index; 10]].concat()).collect();
+    let mut came = vec![0; expected.len()];
+    let (read, written) = tokio::join!(raw.read_exact(&mut came), server.flush());
+    read.expect("all of it");
+    written.expect("open");
+    assert!(came == expected);
+    server.start_close(CloseCode::NORMAL, "").expect("a short reason");
+    send(&mut server, 1).await.expect_err("nothing is sent after our Close frame");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_sends_at_once_is_woken_for_what_arrives_afterwards() {
+    let (mut server, mut raw, _) = counted(1 << 16);
+    let sent = |replies: &mut Replies<'_>| replies.send("first");
+    std::future::poll_fn(|cx| Poll::Ready(server.write_now(cx, sent))).await.expect("open");
+    let task = tokio::spawn(async move { server.recv().await });
+    tokio::task::yield_now().await;
+    write(&mut raw, &masked(0x81, b"second")).await;
+    let received = timeout(SECOND, task).await.expect("in time").expect("no panic");
+    assert_eq!(received.expect("a message").expect("no error").as_text(), Some("second"));
+}

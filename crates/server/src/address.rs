@@ -70,6 +70,11 @@ impl ClientAddress {
         }
     }
 
+    /// Whether it is that of the other end of the socket.
+    pub(crate) fn is_of_socket(&self) -> bool {
+        matches!(self, ClientAddress::Verified(_, By::Socket))
+    }
+
     /// Who says so, as backends see it.
     pub(crate) fn told_by(&self) -> &'static str {
         match self {

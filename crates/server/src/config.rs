@@ -30,6 +30,7 @@ mod namespace;
 mod problem;
 mod readers;
 mod secret;
+mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub(crate) use listen::Entrance;
 pub use listen::{Api, ApiListen, Doors, Forged, Listen, NamedListener, ProxyProtocol, Speaks, Trusted};
 pub use problem::{Problem, Problems, Source};
 pub use secret::{Secret, SessionKey};
+pub(crate) use service::{Auth, BUILT_IN, ServiceConfig, UpstreamAddress};
 pub use settings::{SETTINGS, Setting};
 pub use tls::{Acme, Certificates, ClientCertificates, Tls};
 
@@ -62,16 +64,22 @@ pub struct Config {
     pub session: Session,
     /// The websocket door.
     pub websocket: WebSocket,
+    /// The lines door.
+    pub lines: Lines,
     /// Every limit.
     pub limits: Limits,
     /// How a dead connection is noticed.
     pub heartbeat: Heartbeat,
+    /// The probe service.
+    pub probe: Probe,
     /// Presence.
     pub presence: Presence,
     /// Tickets.
     pub tickets: Tickets,
     /// The namespaces that channels may be in: the part of the name before the first colon. Said in the file alone.
     pub(crate) namespaces: Namespaces,
+    /// What streams can be opened to, besides what is built in. Said in the file alone.
+    pub(crate) services: BTreeMap<String, ServiceConfig>,
     /// How the server stops.
     pub stop: Stop,
     /// This node's name, told to clients in `connected`. `None`: a random one.
@@ -109,6 +117,13 @@ pub struct WebSocket {
     pub deflate: bool,
 }
 
+/// The lines door.
+#[derive(Debug, Clone)]
+pub struct Lines {
+    /// The token of `Upgrade` that opens it, besides `hub-lines`.
+    pub upgrade: String,
+}
+
 /// Every limit. What each is for stands beside its line in [`SETTINGS`].
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "one line each in SETTINGS, where name, default and meaning stand together")]
@@ -142,6 +157,19 @@ pub struct Heartbeat {
     pub interval: Duration,
     /// How long a ping may stay unanswered.
     pub timeout: Duration,
+}
+
+/// The probe service: the other end of `trunkline probe`. Whoever can connect may have it echo, send and receive bulk, and say
+/// what it saw of their request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Probe {
+    /// Not served.
+    #[default]
+    Off,
+    /// At `/probe`, beside the doors.
+    On,
+    /// At every path, and nothing beside it: no door, no API, no secret, so that plaintext is good enough anywhere.
+    Alone,
 }
 
 /// Presence.
@@ -235,7 +263,7 @@ impl Config {
     /// Whether dev mode is on: said, or else exactly when every listener is loopback.
     #[must_use]
     pub fn is_dev(&self) -> bool {
-        self.dev.unwrap_or_else(|| self.is_local())
+        self.dev.unwrap_or_else(|| self.is_local() && self.probe != Probe::Alone)
     }
 
     /// The limits of a WebSocket, and of the first head of every connection.
@@ -320,6 +348,12 @@ impl Default for Session {
 impl Default for WebSocket {
     fn default() -> Self {
         WebSocket { deflate: true }
+    }
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Lines { upgrade: "firepresence".to_owned() }
     }
 }
 

@@ -8,13 +8,14 @@
 
 mod http1;
 mod http2;
+mod patient;
 mod proxied;
 mod raw;
 mod remote;
 mod tls;
 
 pub(crate) use http2::too_many_headers;
-pub(crate) use raw::speaks;
+pub(crate) use patient::Patient;
 pub(crate) use remote::{Remote, Way};
 
 use std::io;

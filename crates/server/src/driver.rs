@@ -19,6 +19,7 @@
 //! ```
 
 mod task;
+mod visit;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -30,19 +31,25 @@ use std::time::Duration;
 
 use tokio::time::Sleep;
 use trunkline_dialect::command::Credential;
-use trunkline_dialect::{ChannelName, Push};
+use trunkline_dialect::{ChannelName, Position};
 
 use crate::encoded::Encoded;
 use crate::node::Node;
 use crate::outbox::{Batch, Ending, Item, Outbox};
-use crate::peer::{Event, Peer, Task};
+use crate::peer::{Event, Manner, Peer, Task};
 use crate::session::Origin;
 use task::{Finished, Place};
+pub(crate) use visit::visit;
 
 /// The other end of a client's connection.
 pub(crate) trait Whence {
     /// How it came in, and from where.
     fn origin(&self) -> Origin;
+
+    /// What becomes of what is no command.
+    fn manner(&self) -> Manner {
+        Manner::Messages
+    }
 }
 
 /// One client of the hub. Dropping it is the loss of its link: the grace of its presence and the linger of
@@ -123,8 +130,25 @@ impl<W: Whence> Client<W> {
     /// One whole message of the client.
     pub(crate) fn receive(&mut self, message: &[u8]) {
         self.node.counts().commands.fetch_add(1, Ordering::Relaxed);
-        self.peer.receive(self.node.clock.now(), message);
+        self.peer.receive(self.node.clock.now(), message, self.whence.manner());
         self.drain_peer();
+    }
+
+    /// A command that the door says in its place. It is no sign that the client has read anything yet.
+    pub(crate) fn stand_in(&mut self, command: &[u8]) {
+        self.node.counts().commands.fetch_add(1, Ordering::Relaxed);
+        self.peer.receive_command(self.node.clock.now(), command, Manner::Messages);
+        self.drain_peer();
+    }
+
+    /// Where its link is sent up to in a channel, while it is live there.
+    pub(crate) fn position(&self, channel: &ChannelName) -> Option<Position> {
+        self.node.hub.position(self.peer.link()?, channel)
+    }
+
+    /// Whether something is done for it that may still say something.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.work.is_some()
     }
 
     /// Whether another message may be read now. While it is `false`, reading must stop: the client has sent
@@ -155,7 +179,7 @@ impl<W: Whence> Client<W> {
                 }
                 Poll::Ready(Item::CatchUp(channel)) => self.work().catch_ups.push_back(channel),
                 Poll::Ready(Item::End(ending)) => {
-                    let last = Encoded::from(&Push::Disconnect(ending.disconnect.clone()));
+                    let last = Encoded::from(&ending.last_push());
                     self.detach(Some(&ending));
                     self.closing = Some(Box::new(ending));
                     return Poll::Ready(Out::Messages { batch: Batch::from_iter([last]), last: false });

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
-use trunkline_dialect::{OkBody, Push, Reply};
+use trunkline_dialect::{BadCommand, ChannelName, ChannelPush, Code, OkBody, Position, Push, Reply, Secret};
 use trunkline_net::deflate::{Shelf, Variant};
 use trunkline_net::{Prepared, WebSocket, shelf};
 
@@ -15,6 +15,20 @@ const VARIANTS: usize = 2;
 const LARGEST: u8 = 15;
 const SMALLEST: u8 = 9;
 
+/// What a socket wants to be done with a message before it is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Form {
+    threshold: Option<usize>,
+    variant: Option<Variant>,
+}
+
+impl Form {
+    /// What this socket agreed on.
+    pub(crate) fn of<S>(socket: &WebSocket<S>) -> Form {
+        Form { threshold: socket.deflate_threshold(), variant: socket.deflate_variant() }
+    }
+}
+
 /// One message: a JSON object on one line, framed as a WebSocket text message. A clone shares the bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct Encoded(Arc<Shared>);
@@ -22,22 +36,54 @@ pub(crate) struct Encoded(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     plain: Prepared,
+    mark: Mark,
     /// For each variant that a receiver asked for: the message with a compressed frame, or that it gains nothing.
     deflated: Mutex<Vec<(Variant, Option<Prepared>)>>,
 }
 
+/// What a message says about where its receiver is, for a door that has to tell (the ids of server-sent events) without reading
+/// its own messages.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// Nothing.
+    None,
+    /// The session has this token.
+    Session(Secret),
+    /// The subscribe with this id has brought the client here.
+    Subscribed(u64, Position),
+    /// In this channel all up to this offset was sent, or is lost.
+    At(ChannelName, u64),
+    /// The subscription has ended.
+    Unsubscribed(Code),
+    /// The connection ends; whether to come back.
+    Disconnected(bool),
+    /// What was asked is not done.
+    Refused(Code),
+}
+
 impl Encoded {
     /// One JSON object, on one line.
+    #[cfg(test)]
     pub(crate) fn new(json: &str) -> Encoded {
-        Encoded::of(json, false)
+        Encoded::of(json, false, Mark::None)
     }
 
     /// One with a session token is never compressed: who can choose a part of a message and see how long it is in
     /// transit could guess at the rest (CRIME).
-    fn of(json: &str, secret: bool) -> Encoded {
+    fn of(json: &str, secret: bool, mark: Mark) -> Encoded {
         let plain = Prepared::text(json);
         let plain = if secret { plain.uncompressed() } else { plain };
-        Encoded(Arc::new(Shared { plain, deflated: Mutex::default() }))
+        Encoded(Arc::new(Shared { plain, mark, deflated: Mutex::default() }))
+    }
+
+    /// Whether it brings a session token.
+    pub(crate) fn is_session(&self) -> bool {
+        matches!(self.0.mark, Mark::Session(_))
+    }
+
+    /// Where it brings its receiver.
+    pub(crate) fn mark(&self) -> &Mark {
+        &self.0.mark
     }
 
     /// The text, as tests read it.
@@ -54,8 +100,13 @@ impl Encoded {
     /// The frame for this socket: compressed if that was agreed on and the message is worth it, and then by whoever
     /// of its receivers came first.
     pub(crate) fn for_wire<S>(&self, socket: &WebSocket<S>) -> Cow<'_, Prepared> {
-        let worth_it = socket.deflate_threshold().is_some_and(|threshold| self.payload().len() >= threshold);
-        match socket.deflate_variant().filter(|_| worth_it) {
+        self.in_form(Form::of(socket))
+    }
+
+    /// As [`for_wire`](Encoded::for_wire), where the form is known already.
+    pub(crate) fn in_form(&self, form: Form) -> Cow<'_, Prepared> {
+        let worth_it = form.threshold.is_some_and(|threshold| self.payload().len() >= threshold);
+        match form.variant.filter(|_| worth_it) {
             Some(variant) => {
                 let window_bits = if variant.window_bits == LARGEST { LARGEST } else { SMALLEST };
                 Cow::Owned(self.deflated(Variant { window_bits, ..variant }, shelf()))
@@ -91,13 +142,33 @@ impl Encoded {
 
 impl From<&Push> for Encoded {
     fn from(push: &Push) -> Encoded {
-        Encoded::of(&push.encode(), matches!(push, Push::Connected(_)))
+        let mark = match push {
+            Push::Connected(body) => Mark::Session(body.session.clone()),
+            Push::Channel(channel, ChannelPush::Publication(body)) => Mark::At(channel.clone(), body.offset),
+            Push::Channel(channel, ChannelPush::Gap(gap)) => Mark::At(channel.clone(), gap.to),
+            Push::Channel(_, ChannelPush::Unsubscribed(removed)) => Mark::Unsubscribed(removed.code),
+            Push::Disconnect(body) => Mark::Disconnected(body.reconnect),
+            Push::Error(error) => Mark::Refused(error.code),
+            _ => Mark::None,
+        };
+        Encoded::of(&push.encode(), matches!(push, Push::Connected(_)), mark)
     }
 }
 
 impl From<&Reply> for Encoded {
     fn from(reply: &Reply) -> Encoded {
-        Encoded::of(&reply.encode(), matches!(reply, Reply::Ok { body: OkBody::Connected(_), .. }))
+        let mark = match reply {
+            Reply::Ok { id, body: OkBody::Subscribed(body) } => Mark::Subscribed(*id, body.position()),
+            Reply::Error { error, .. } => Mark::Refused(error.code),
+            Reply::Ok { .. } => Mark::None,
+        };
+        Encoded::of(&reply.encode(), matches!(reply, Reply::Ok { body: OkBody::Connected(_), .. }), mark)
+    }
+}
+
+impl From<&BadCommand> for Encoded {
+    fn from(bad: &BadCommand) -> Encoded {
+        Encoded::of(&bad.encode(), false, Mark::Refused(bad.rule.code()))
     }
 }
 

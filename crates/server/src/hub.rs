@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use indexmap::IndexMap;
-use trunkline_dialect::{ChannelName, ChannelPush, Epoch, Join, Leave, Member, Push, UserId};
+use trunkline_dialect::{ChannelName, ChannelPush, Epoch, Join, Leave, Member, Position, Push, UserId};
 
 use crate::broker::{Delivery, Sink};
 use crate::cells::{Cells, Full, SHARDS, lock};
@@ -174,6 +174,11 @@ impl Hub {
     pub(crate) fn catch_up(&self, link: LinkId, channel: &ChannelName, page: HistoryPage) -> Progress {
         let progress = self.topics.with(channel, |topic| topic.catch_up(link, channel, page));
         progress.flatten().unwrap_or(Progress::Done)
+    }
+
+    /// Up to where a link has been sent a channel, or put into its outbox, while it is live there.
+    pub(crate) fn position(&self, link: LinkId, channel: &ChannelName) -> Option<Position> {
+        self.with_subscription(link, channel, |subscription, head| subscription.position(head)).flatten()
     }
 
     /// Ends a subscription. Answers it, with the user that was present by it, if there was one; `last` is

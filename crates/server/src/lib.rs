@@ -32,6 +32,7 @@ use trunkline_net::deflate::DeflateConfig;
 use trunkline_net::handshake::Extension;
 use trunkline_net::http2::Http2Limits;
 use trunkline_net::tls::ServerTls;
+use trunkline_probe::far::Records;
 
 mod address;
 mod admission;
@@ -57,6 +58,7 @@ mod peer;
 mod policy;
 mod presence;
 mod rate;
+mod service;
 mod session;
 mod shutdown;
 mod stream;
@@ -74,6 +76,7 @@ use clock::Clock;
 use config::Secret;
 use metrics::Metrics;
 use node::Node;
+use service::Services;
 use shutdown::Stop;
 use tls::Renewal;
 
@@ -97,9 +100,12 @@ pub(crate) struct App {
     extensions: Vec<Arc<dyn Extension>>,
     api_key: Secret,
     node: Arc<Node>,
+    services: Services,
     metrics: Metrics,
     admission: Arc<Admission>,
     stop: Arc<Stop>,
+    /// What became of the connections of the probe service.
+    probes: Records,
 }
 
 impl Server {
@@ -135,7 +141,9 @@ impl Server {
             metrics,
             tls,
             node,
+            services: Services::new(&config),
             admission: Admission::new(&config.limits, &config.listen.trusted),
+            probes: Records::default(),
             config,
         };
         Ok(Server { app: Arc::new(app), api_key_is_generated, renewal: renewal.flatten() })

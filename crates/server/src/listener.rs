@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::address::ClientAddress;
-use crate::config::{Api, Config, Doors, Entrance, ProxyProtocol, Speaks, Tls, is_loopback};
+use crate::config::{Api, Config, Doors, Entrance, Probe, ProxyProtocol, Speaks, Tls, is_loopback};
 use crate::stream::Stream;
 
 /// What is served on a listener.
@@ -20,6 +20,8 @@ pub struct Serves {
     pub api: bool,
     /// The demo page and dev tickets.
     pub dev: bool,
+    /// The probe service.
+    pub probe: Probe,
     /// Whether only this machine can connect.
     pub(crate) local: bool,
 }
@@ -96,6 +98,7 @@ impl Listener {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, rule));
         }
+        trunkline_net::tcp::configure_listener(&socket)?;
         Ok(Listener {
             socket: Socket::Tcp(socket, address),
             serves: Serves::doors(config, entrance, is_loopback(address)),
@@ -140,7 +143,7 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(socket, _) => {
                 let (stream, remote) = socket.accept().await?;
-                trunkline_net::tcp::configure(&stream)?;
+                trunkline_net::tcp::configure_accepted(&stream)?;
                 Ok((Stream::Tcp(stream), ClientAddress::socket(remote.ip())))
             }
             Socket::Unix(socket, _) => {
@@ -200,7 +203,7 @@ impl Serves {
     /// `loopback`: whether only this machine can connect; who is behind a proxy on it is another matter.
     fn doors(config: &Config, entrance: &Entrance<'_>, loopback: bool) -> Serves {
         if *entrance.speaks != Speaks::Http {
-            return Serves { doors: Doors::NONE, api: false, dev: false, local: false };
+            return Serves { doors: Doors::NONE, api: false, dev: false, probe: Probe::Off, local: false };
         }
         let local = loopback && entrance.proxy_protocol == ProxyProtocol::Off;
         let api = match &config.listen.api {
@@ -208,12 +211,15 @@ impl Serves {
             Api::Everywhere => true,
             Api::Nowhere | Api::Apart(_) => false,
         };
+        if config.probe == Probe::Alone {
+            return Serves { doors: Doors::NONE, api: false, dev: false, probe: Probe::Alone, local };
+        }
         let doors = entrance.doors.unwrap_or(Doors::ALL);
-        Serves { doors, api, dev: config.is_dev() && local, local }
+        Serves { doors, api, dev: config.is_dev() && local, probe: config.probe, local }
     }
 
     fn api(local: bool) -> Serves {
-        Serves { doors: Doors::NONE, api: true, dev: false, local }
+        Serves { doors: Doors::NONE, api: true, dev: false, probe: Probe::Off, local }
     }
 }
 
@@ -221,6 +227,7 @@ async fn bind_tcp(address: SocketAddr, serves: Serves, terms: Terms) -> io::Resu
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
     let socket = TcpListener::bind(address).await.map_err(named)?;
+    trunkline_net::tcp::configure_listener(&socket).map_err(named)?;
     let address = socket.local_addr().map_err(named)?;
     Ok(Listener { socket: Socket::Tcp(socket, address), serves, terms })
 }

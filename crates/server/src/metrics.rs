@@ -26,7 +26,7 @@ use crate::node::{Figures, Node};
 mod labels;
 
 use labels::Label;
-pub(crate) use labels::{Outcome, Reason, TlsOutcome, Via};
+pub(crate) use labels::{Carriage, Outcome, Reason, TlsOutcome, Via};
 
 /// The text format that [`Metrics::render`] writes.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -48,6 +48,11 @@ pub(crate) struct Metrics {
     rejected: Family<Label, Counter>,
     handshakes: Family<Label, Counter>,
     websockets: Family<Labels2, Gauge>,
+    lines: Gauge,
+    event_streams: Gauge,
+    streams: Family<Label, Gauge>,
+    pub(crate) stream_bytes_in: Busy,
+    pub(crate) stream_bytes_out: Busy,
     http_answers: Family<Codes, Counter>,
     pub(crate) messages_in: Busy,
     pub(crate) messages_out: Busy,
@@ -91,6 +96,11 @@ impl Metrics {
                 "websockets",
                 "WebSockets that are open now, by HTTP version and by whether messages may be compressed",
             ),
+            lines: gauge(r, "lines", "Connections of the lines door that are open now"),
+            event_streams: gauge(r, "event_streams", "Streams of server-sent events that are open now"),
+            streams: family(r, "streams", "Raw streams that are open now, by what carries them"),
+            stream_bytes_in: busy(r, "stream_bytes_in", "Bytes that services took from raw streams"),
+            stream_bytes_out: busy(r, "stream_bytes_out", "Bytes of services that raw streams took"),
             http_answers: family(r, "http_answers", "Answers over plain HTTP, by status"),
             messages_in: busy(r, "messages_in", "Messages received from clients"),
             messages_out: busy(r, "messages_out", "Messages handed to clients' connections"),
@@ -114,6 +124,9 @@ impl Metrics {
         }
         for outcome in TlsOutcome::ALL {
             drop(metrics.tls_handshakes.get_or_create(&outcome.label()));
+        }
+        for carriage in Carriage::ALL {
+            drop(metrics.streams.get_or_create(&carriage.label()));
         }
         for ok in [true, false] {
             drop(metrics.tls_reloads.get_or_create(&reload_label(ok)));
@@ -153,9 +166,22 @@ impl Metrics {
 
     /// Counts a WebSocket as open until what this gives is dropped.
     pub(crate) fn websocket(&self, via: Via, deflate: bool) -> Open {
-        let gauge = self.websockets.get_or_create(&labels(via, deflate)).clone();
-        gauge.inc();
-        Open(gauge)
+        Open::one_of(&self.websockets.get_or_create(&labels(via, deflate)))
+    }
+
+    /// Counts a connection of the lines door as open until what this gives is dropped.
+    pub(crate) fn lines(&self) -> Open {
+        Open::one_of(&self.lines)
+    }
+
+    /// Counts a stream of events as open until what this gives is dropped.
+    pub(crate) fn event_stream(&self) -> Open {
+        Open::one_of(&self.event_streams)
+    }
+
+    /// Counts a raw stream as open until what this gives is dropped.
+    pub(crate) fn stream(&self, carriage: Carriage) -> Open {
+        Open::one_of(&self.streams.get_or_create(&carriage.label()))
     }
 
     pub(crate) fn http_answered(&self, status: StatusCode) {
@@ -176,6 +202,13 @@ impl Metrics {
 
 /// One of what a gauge counts.
 pub(crate) struct Open(Gauge);
+
+impl Open {
+    fn one_of(gauge: &Gauge) -> Open {
+        gauge.inc();
+        Open(gauge.clone())
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {

@@ -205,9 +205,14 @@ impl Node {
         &self.counts
     }
 
+    /// An outbox, of which nobody else knows.
+    pub(crate) fn outbox(&self) -> Arc<Outbox> {
+        Arc::new(Outbox::new(self.outboxes.clone()))
+    }
+
     /// A connection is there: its outbox.
     pub(crate) fn add_connection(&self) -> Arc<Outbox> {
-        let outbox = Arc::new(Outbox::new(self.outboxes.clone()));
+        let outbox = self.outbox();
         lock(&self.links).insert(OutboxOf(outbox.clone()));
         outbox
     }

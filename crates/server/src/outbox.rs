@@ -10,11 +10,12 @@
 //!   client that stopped reading gets to twice, and is cut off;
 //! - *control* (go_away) goes first, and the ending last: what was queued before is still written if it is
 //!   little, and dropped if it is much, for a client that does not read would not learn why it was cut off.
-
 //!
 //! All outboxes together have a bound as well. As they near it, each may hold no more than is still free of it: the largest, those of the
 //! slowest, meet that bound first and wait in history, and the small ones of all others go on as before. Nothing is searched
 //! for or taken away, and nobody waits.
+
+mod ending;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,9 +28,6 @@ use trunkline_dialect::ChannelName;
 use crate::cells::lock;
 use crate::counter::Sharded;
 use crate::encoded::Encoded;
-
-mod ending;
-
 pub(crate) use ending::Ending;
 
 /// The bounds of an outbox, in bytes as [`Encoded::weight`] counts.

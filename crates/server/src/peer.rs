@@ -49,6 +49,15 @@ pub(crate) struct Peer {
     busy: Option<Box<Busy>>,
 }
 
+/// What a door has to say of what comes in by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Each message stands for itself: what is no command is answered, and the next may be one.
+    Messages,
+    /// Objects follow each other without frames: behind what is no command, and has no id either, nothing can be trusted.
+    Objects,
+}
+
 /// What is under way.
 #[derive(Debug, Default)]
 struct Busy {
@@ -176,6 +185,17 @@ impl Peer {
         }
     }
 
+    /// One who has a session, and says something of it beside its link.
+    pub(crate) fn visiting(
+        rules: Arc<Rules>,
+        link: LinkId,
+        grant: Arc<Grant>,
+        allowance: Arc<Allowance>,
+    ) -> Peer {
+        let session = Session { link, grant, silent: false, deadline: None, told: false };
+        Peer { state: State::Connected(session), allowance, rules, busy: None }
+    }
+
     /// The credential that came with the handshake. Answered by the push `connected`, or by the end.
     pub(crate) fn authenticate(&mut self, credential: Credential) {
         if let State::Fresh { deadline } = self.state {
@@ -185,16 +205,14 @@ impl Peer {
     }
 
     /// One whole message of the client. Never fails: what is wrong with it is answered.
-    pub(crate) fn receive(&mut self, now: Now, message: &[u8]) {
+    pub(crate) fn receive(&mut self, now: Now, message: &[u8], manner: Manner) {
         if let State::Connected(session) = &mut self.state
             && std::mem::take(&mut session.silent)
         {
             let link = session.link;
             self.busy().events.push_back(Event::Used(link));
         }
-        if !matches!(self.state, State::Ended(_)) {
-            self.receive_command(now, message);
-        }
+        self.receive_command(now, message, manner);
     }
 
     /// What came of a task that [`poll_event`](Peer::poll_event) gave out.

@@ -6,7 +6,9 @@
 //! there (it usually is not; only nobody has noticed) displaces it. Each link has a serial, one higher than
 //! the last, and whatever an old link says late is recognised by it.
 
+mod origin;
 pub(crate) mod token;
+mod visit;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -24,7 +26,9 @@ use crate::few::Few;
 use crate::outbox::{Ending, Outbox};
 use crate::rate::Allowance;
 use crate::ticket::Grant;
+pub(crate) use origin::{Door, Origin};
 use token::{Claims, Sealer};
+pub(crate) use visit::Visit;
 
 /// The name of a session: 128 random bits. Not a secret: backends see it, and only its sealed token brings
 /// anybody back.
@@ -38,31 +42,6 @@ pub(crate) struct LinkId {
     pub session: SessionId,
     /// 1 for its first link, and one more for each that comes after.
     pub serial: u64,
-}
-
-/// A way into the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
-    /// Messages of a WebSocket.
-    WebSocket,
-}
-
-impl Door {
-    /// Its name, as backends see it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Door::WebSocket => "websocket",
-        }
-    }
-}
-
-/// How a client came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin {
-    /// By which door.
-    pub door: Door,
-    /// From where.
-    pub address: ClientAddress,
 }
 
 /// A client has a session.

@@ -52,24 +52,28 @@ async fn options_without_an_upgrade_is_answered_426_and_told_what_to_upgrade_to(
     let request = format!("OPTIONS / HTTP/1.1\r\nHost: {}\r\nX-Auth-Token: x\r\n\r\n", server.address);
     let answer = ask_both_ways(&server, &request).await;
     assert_eq!(answer.status, 426);
-    assert_eq!(answer.header("upgrade"), Some("websocket"));
+    assert_eq!(answer.header("upgrade"), Some("firepresence, hub-lines, websocket"));
     assert!(answer.body.contains("websocket"), "the body says it too, for headers get lost: {}", answer.body);
 }
 
 #[tokio::test]
 async fn an_upgrade_to_what_is_not_served_is_answered_400_and_told_what_is() {
     let server = start().await;
-    for token in ["h2c", "stream", "trunk/1", "hub-lines", "h2c, stream", "websocketx"] {
+    for token in ["h2c", "stream", "trunk/1", "hub-lines/2", "h2c, stream", "websocketx"] {
         let answer = ask_both_ways(
             &server,
             &get(&server, "/connect", &format!("Upgrade: {token}\r\nConnection: Upgrade\r\n")),
         )
         .await;
         assert_eq!(answer.status, 400, "{token}");
-        assert!(answer.body.contains("served is: websocket"), "{token}: {}", answer.body);
+        assert!(
+            answer.body.contains("served is: firepresence, hub-lines, websocket"),
+            "{token}: {}",
+            answer.body
+        );
     }
     let options = format!(
-        "OPTIONS / HTTP/1.1\r\nHost: {}\r\nUpgrade: hub-lines\r\nConnection: Upgrade\r\n\r\n",
+        "OPTIONS / HTTP/1.1\r\nHost: {}\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\n",
         server.address
     );
     assert_eq!(ask_both_ways(&server, &options).await.status, 400);

@@ -11,6 +11,7 @@
 //! | `tls` | TLS in both roles, `wss:` URLs; the binary chooses the cryptography |
 //! | `http2` | WebSockets in HTTP/2 connections (RFC 8441), both roles |
 //! | `proxy` | HTTP CONNECT and SOCKS5 proxies, those of the environment too |
+//! | `stream` | [`stream`]: bytes both ways through any HTTP infrastructure, unframed |
 //! | `acme` | certificates by ACME |
 //!
 //! A server that echoes:

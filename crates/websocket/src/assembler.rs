@@ -12,7 +12,8 @@ const FIRST_ROOM: usize = 1024;
 
 /// The kind of an open message, what it has cost so far, and the bytes that had to be kept.
 ///
-/// Memory follows the bytes that arrived and never the length that a header announces.
+/// Memory follows the bytes that arrived and never the length that a header announces: those of the message itself, or
+/// those of the one before it.
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
     /// Only while a message is open.
@@ -25,6 +26,8 @@ pub(crate) struct Assembler {
     announced: u64,
     /// What the message can reach at most: its whole length once the last frame has begun, the limit before.
     most: u64,
+    /// What it is thought to reach, by what came before it.
+    expected: usize,
     kept: Vec<u8>,
     utf8: utf8::Validator,
 }
@@ -72,10 +75,12 @@ impl Assembler {
         &mut self,
         header: &Header,
         first: Manner,
+        expected: usize,
         limits: &Limits,
     ) -> Result<bool, Violation> {
         let begins = self.kind.is_none();
         if begins {
+            self.expected = expected;
             self.kind = Some(if header.opcode == OpCode::Text { Kind::Text } else { Kind::Binary });
             self.manner = first;
             self.deflated = header.rsv & RSV1 != 0;
@@ -202,10 +207,11 @@ impl Assembler {
         result
     }
 
-    /// Grows by doubling, so that many fragments cost linear time, but never past what the message can reach.
+    /// Grows by doubling, so that many fragments cost linear time, or at once to what is expected, but never past what the
+    /// message can reach.
     fn grow(&mut self, need: usize) {
         let most = usize::try_from(self.most).unwrap_or(usize::MAX);
-        let target = need.max(most.min(self.kept.capacity().saturating_mul(2)));
+        let target = need.max(most.min(self.kept.capacity().saturating_mul(2).max(self.expected)));
         self.kept.reserve_exact(target - self.kept.len());
     }
 

@@ -72,6 +72,8 @@ pub struct Connection {
     by_piece: bool,
     /// Nobody wants the messages that still arrive.
     discarding: bool,
+    /// The length of the last message, in bytes, if it was so large that another of its kind is expected; otherwise 0.
+    large: u32,
     /// The message that is being sent piece by piece.
     outgoing: Option<Outgoing>,
     /// What permessage-deflate needs, until the end.
@@ -154,6 +156,7 @@ impl Connection {
             incoming: None,
             by_piece: false,
             discarding: false,
+            large: 0,
             outgoing: None,
             compression: setup.deflate.map(|agreed| {
                 let shelf = setup.shelf.unwrap_or(&NoShelf);

@@ -1,6 +1,7 @@
 //! `trunkline connect`: talks to any WebSocket server, from a terminal or in a pipe.
 
 mod console;
+mod raw;
 
 use std::future::pending;
 use std::io;
@@ -18,6 +19,9 @@ use crate::{dial, refusal, url};
 
 pub(crate) async fn run(args: Connect) -> Outcome {
     let url = url::websocket(&args.url).map_err(Failure::usage)?;
+    if let Some(carrier) = args.raw {
+        return raw::run(url, carrier, args.dial).await;
+    }
     let mut signals = Signals::new().map_err(Failure::unclean)?;
     let connector = dial::connector(&args.dial, Limits::default())?;
     let socket = tokio::select! {

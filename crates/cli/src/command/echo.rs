@@ -66,7 +66,7 @@ fn acceptor(args: &Echo) -> Acceptor {
 async fn open(stream: TcpStream, acceptor: Acceptor, stop: Arc<Stop>) {
     let mut stopping = Stopping::new(Arc::clone(&stop));
     let handshake = async {
-        tcp::configure(&stream)?;
+        tcp::configure_accepted(&stream)?;
         acceptor.accept(stream).await
     };
     tokio::select! {
@@ -121,7 +121,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // A restart must not wait for the old connections' TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    let listener = socket.listen(BACKLOG)?;
+    tcp::configure_listener(&listener)?;
+    Ok(listener)
 }
 
 #[cfg(test)]

@@ -15,10 +15,12 @@ use crate::{descriptors, output, settings};
 
 pub(crate) async fn run(args: Serve) -> Outcome {
     let file = settings::file(args.config);
+    let probe = if args.probe { vec!["true".to_owned()] } else { Vec::new() };
     let flags = [
         Flag { name: "--listen", setting: "listen.address", values: &args.listen },
         Flag { name: "--cert", setting: "tls.cert", values: &args.cert },
         Flag { name: "--key", setting: "tls.key", values: &args.key },
+        Flag { name: "--probe", setting: "probe", values: &probe },
     ];
     let config = match settings::load(file.as_deref(), &flags) {
         Ok(config) => config,

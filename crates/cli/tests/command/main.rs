@@ -3,7 +3,9 @@
 mod bench;
 mod connect;
 mod echo;
+mod fault;
 mod hub;
+mod probe;
 mod serve;
 mod serve_tls;
 mod support;

@@ -64,9 +64,9 @@ impl std::error::Error for RedirectError {}
 
 /// One request of a chain.
 #[derive(Debug)]
-pub(super) struct Hop {
-    pub(super) url: WsUrl,
-    pub(super) options: ConnectOptions,
+pub(crate) struct Hop {
+    pub(crate) url: WsUrl,
+    pub(crate) options: ConnectOptions,
     /// How many redirects are followed.
     limit: u8,
     /// Where we have been.
@@ -75,17 +75,17 @@ pub(super) struct Hop {
 
 impl Hop {
     /// The first of a chain of one.
-    pub(super) fn first(url: WsUrl, options: ConnectOptions) -> Self {
+    pub(crate) fn first(url: WsUrl, options: ConnectOptions) -> Self {
         Self { url, options, limit: 0, visited: Vec::new() }
     }
 
     /// The first of a chain with so many behind it.
-    pub(super) fn with_redirects(self, limit: u8) -> Self {
+    pub(crate) fn with_redirects(self, limit: u8) -> Self {
         Self { limit, ..self }
     }
 
     /// Whether [`follow`](Self::follow) will follow this answer. If so, nobody is going to see its body.
-    pub(super) fn follows<B>(&self, answer: &Response<B>) -> bool {
+    pub(crate) fn follows<B>(&self, answer: &Response<B>) -> bool {
         is_redirect(answer)
             && target(&self.url, answer.headers()).is_some_and(|next| self.objection(&next).is_none())
     }
@@ -95,7 +95,7 @@ impl Hop {
     /// # Errors
     ///
     /// The answer as it came, if it is no redirect or none are followed; [`RedirectError`] if it is one.
-    pub(super) fn follow(mut self, refused: HandshakeError) -> Result<Self, Error> {
+    pub(crate) fn follow(mut self, refused: HandshakeError) -> Result<Self, Error> {
         let HandshakeError { rejected, response } = refused;
         let response = match response {
             Some(response) if self.limit > 0 && is_redirect(&response) => response,

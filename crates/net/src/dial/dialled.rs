@@ -54,9 +54,18 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
     fn version(&self) -> Version {
         Version::HTTP_11
     }
+
+    /// The socket that is this stream's alone.
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
 }
 
-impl Stream for TcpStream {}
+impl Stream for TcpStream {
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
 
 impl Dialled {
     /// Something on a stream that leads to `place`.
@@ -106,6 +115,12 @@ impl Dialled {
     /// The HTTP version that the opening handshake uses or used: HTTP/1.1 or HTTP/2.
     pub fn version(&self) -> Version {
         self.below().version()
+    }
+
+    /// The TCP socket below, for its options: that to the proxy if there is one. `None` in an HTTP/2 connection, whose socket
+    /// is that of its other streams too.
+    pub fn tcp_socket(&self) -> Option<&TcpStream> {
+        self.below().tcp()
     }
 
     /// What can tell of the host.

@@ -1,6 +1,7 @@
 //! The phases on the way to a connection, and the time that each of them has.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -99,17 +100,36 @@ pub(crate) struct Watch {
     handshake: Option<Duration>,
     /// When the whole time is over.
     end: Option<Instant>,
+    /// What each phase has taken, in their order.
+    spent: Mutex<Vec<(Phase, Duration)>>,
 }
 
 impl Watch {
     pub(crate) fn start(timeouts: &Timeouts, handshake: Option<Duration>) -> Self {
         // A time that no clock can hold is no limit.
         let end = timeouts.whole.and_then(|whole| Instant::now().checked_add(whole));
-        Self { timeouts: timeouts.clone(), handshake, end }
+        Self { timeouts: timeouts.clone(), handshake, end, spent: Mutex::default() }
     }
 
     /// Does the work of one phase, in its time and in what is left of the whole.
     pub(crate) async fn bound<F: Future>(
+        &self,
+        phase: Phase,
+        way: &Way,
+        work: F,
+    ) -> Result<F::Output, DialError> {
+        let begun = Instant::now();
+        let result = self.bound_unmeasured(phase, way, work).await;
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).push((phase, begun.elapsed()));
+        result
+    }
+
+    /// What each phase has taken so far, the one that failed included.
+    pub(crate) fn spent(&self) -> Vec<(Phase, Duration)> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn bound_unmeasured<F: Future>(
         &self,
         phase: Phase,
         way: &Way,

@@ -88,6 +88,10 @@ impl Stream for ClientStream<Dialled> {
         self.alpn()
     }
 
+    fn tcp(&self) -> Option<&tokio::net::TcpStream> {
+        self.get_ref().tcp_socket()
+    }
+
     fn peer_certificates(&self) -> Vec<&[u8]> {
         self.peer_certificates().unwrap_or_default().iter().map(AsRef::as_ref).collect()
     }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop;
 use trunkline_websocket::{AfterWrite, Closed, Connection, Event, Message, Piece, Why};
 
+use super::handle::Replies;
 use super::held::{Held, Ready};
 use super::wakers::Side;
 use super::{Ending, WebSocket, frames, now};
@@ -131,19 +132,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             // A waker for two may have changed its other half.
             changed: changed || both.is_some(),
         };
-        if let Some(unused) = self.connection.lend(scratch::output()) {
-            scratch::give_back(unused);
-        }
+        self.lend();
         let poll = self.poll_steps(&mut turn);
-        if let Some(buffer) = self.connection.reclaim() {
-            scratch::give_back(buffer);
-        }
+        self.reclaim();
         if poll.is_ready() {
             self.wakers.clear(side);
         } else {
             self.held.rest();
         }
         poll
+    }
+
+    /// Queues what `fill` sends, and writes as much as the stream takes now; the rest leaves with the next call of any kind.
+    /// Nothing is read, and nothing waited for.
+    ///
+    /// For a task that is polled by hand and receives on the same connection: what it sends here lies in the thread's output
+    /// buffer, and nothing is allocated for it.
+    pub fn write_now<R>(&mut self, cx: &mut Context<'_>, fill: impl FnOnce(&mut Replies<'_>) -> R) -> R {
+        let _span = frames::enter(self.id, &mut self.connection, self.own_observer);
+        // As the receiver, which it is: another task may be waiting to send.
+        let (both, _) = self.wakers.register(Side::Receive, cx.waker());
+        self.lend();
+        let filled = fill(&mut Replies::to(&mut self.connection));
+        self.write_step(&mut Context::from_waker(both.as_ref().unwrap_or(cx.waker())));
+        self.reclaim();
+        filled
+    }
+
+    fn lend(&mut self) {
+        if let Some(unused) = self.connection.lend(scratch::output()) {
+            scratch::give_back(unused);
+        }
+    }
+
+    fn reclaim(&mut self) {
+        if let Some(buffer) = self.connection.reclaim() {
+            scratch::give_back(buffer);
+        }
     }
 
     /// Each turn looks at what was read before, writes, ends if it is time, reads, and looks at the clock. It sleeps only
@@ -213,7 +238,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         while let Some(output) = self.connection.poll_transmit() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = output.chunks_vectored(&mut slices);
-            match Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]) {
+            let stream = Pin::new(&mut *stream);
+            let written = match &slices[..count] {
+                // A vectored write of one slice costs the kernel several per cent more than a plain one.
+                [only] => stream.poll_write(cx, only),
+                several => stream.poll_write_vectored(cx, several),
+            };
+            match written {
                 Poll::Ready(Ok(written)) if written > 0 => output.advance(written),
                 Poll::Ready(result) => {
                     // What waits will never leave. The remote may have said goodbye before: reading tells.

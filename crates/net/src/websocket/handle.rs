@@ -135,7 +135,11 @@ pub struct Replies<'a> {
     connection: &'a mut Connection,
 }
 
-impl Replies<'_> {
+impl<'a> Replies<'a> {
+    pub(super) fn to(connection: &'a mut Connection) -> Self {
+        Self { connection }
+    }
+
     /// Queues a message, room or not: what one message is answered with is the handler's to bound.
     ///
     /// # Errors

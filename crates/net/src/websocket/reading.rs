@@ -50,8 +50,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         scratch::with(|scratch| {
             let stream = self.stream.as_mut()?;
-            let window =
-                if self.connection.gives_pieces() { scratch.len().min(PIECE) } else { scratch.len() };
+            let most = if self.connection.gives_pieces() { PIECE } else { self.connection.read_hint() };
+            let window = scratch.len().min(most);
             let mut buffer = ReadBuf::new(&mut scratch[..window]);
             match Pin::new(stream).poll_read(turn.cx, &mut buffer).map(an_end_is_no_error) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {

@@ -3,7 +3,9 @@
 mod listeners;
 mod tls;
 
-use super::{Config, Origins, Problems};
+use std::collections::BTreeSet;
+
+use super::{Auth, BUILT_IN, Config, Origins, Probe, Problems};
 use crate::policy::SlowReader;
 
 /// The shortest API key that is taken where anybody can try one.
@@ -12,11 +14,15 @@ const API_KEY_LENGTH: usize = 16;
 pub(super) fn check(config: &Config) -> Problems {
     let mut problems = Problems::default();
     listeners::check(config, &mut problems);
-    tls::check(config, &mut problems);
-    secrets(config, &mut problems);
+    // The probe alone keeps no secret: what it is for is to see what a path does, in plaintext too.
+    if config.probe != Probe::Alone {
+        tls::check(config, &mut problems);
+        secrets(config, &mut problems);
+    }
     dev(config, &mut problems);
     limits(config, &mut problems);
     namespaces(config, &mut problems);
+    services(config, &mut problems);
     problems
 }
 
@@ -102,6 +108,40 @@ fn namespaces(config: &Config, problems: &mut Problems) {
             && rate.burst < rate.per_second
         {
             problem("publish_burst: less than publish_per_s, so that the rate can never be reached");
+        }
+    }
+}
+
+fn services(config: &Config, problems: &mut Problems) {
+    let mut places = BTreeSet::new();
+    for (name, service) in config.services() {
+        let path = format!("service.{name}");
+        let mut problem = |text: String| problems.push(config.source(&path), format!("{path}{text}"));
+        let built_in = BUILT_IN.contains(&name);
+        match &service.upstream {
+            None if !built_in => {
+                problem(format!(": it has no upstream, and what is built in is {}", BUILT_IN.join(", ")))
+            }
+            Some(_) if built_in => {
+                problem(".upstream: what is built in has none; choose another name".into())
+            }
+            None if service.auth() == Auth::Upstream => {
+                problem(".auth: there is no upstream to let clients in".into());
+            }
+            _ => {}
+        }
+        if service.origins == Some(Origins::Listed(Vec::new())) {
+            problem(".origins: an empty list; leave it out to have those of every door".into());
+        }
+        let on = |host: &str| -> Vec<_> { service.path.iter().map(|path| format!("{host}{path}")).collect() };
+        let mut mine: Vec<String> = match (service.host.as_slice(), service.path.as_slice()) {
+            ([], _) => on(""),
+            (hosts, []) => hosts.to_vec(),
+            (hosts, _) => hosts.iter().flat_map(|host| on(host)).collect(),
+        };
+        mine.retain(|place| !places.insert(place.clone()));
+        if let [place, ..] = mine.as_slice() {
+            problem(format!(": {place} belongs to another service already"));
         }
     }
 }

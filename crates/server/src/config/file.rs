@@ -8,11 +8,13 @@ use super::given::Given;
 use super::layers;
 use super::listener::{LISTENER_SETTINGS, NAME_LENGTH, is_name};
 use super::namespace::NAMESPACE_SETTINGS;
+use super::service::SERVICE_SETTINGS;
 use super::settings::{SETTINGS, Setting};
 use super::{Config, Problems, Source};
 
 const NAMESPACES: &str = "namespaces";
 const LISTENERS: &str = "listener";
+const SERVICES: &str = "service";
 
 /// Applies every setting of the text; what cannot be applied becomes a problem and the rest goes on.
 pub(super) fn apply(config: &mut Config, path: &Path, text: &str, problems: &mut Problems) {
@@ -43,13 +45,14 @@ impl File<'_> {
             match item.as_table_like() {
                 Some(inner) if path == NAMESPACES => self.namespaces(config, inner, problems),
                 Some(inner) if path == LISTENERS => self.listeners(config, inner, problems),
+                Some(inner) if path == SERVICES => self.services(config, inner, problems),
                 Some(table) if is_section => self.section(config, &inner, table, problems),
                 _ => match layers::find(&path) {
                     Some(setting) => match layers::apply(setting, config, &path, &given(item)) {
                         Ok(()) => config.note(&path, &source),
                         Err(message) => problems.push(Some(source), message),
                     },
-                    None if is_section || path == NAMESPACES || path == LISTENERS => {
+                    None if is_section || [NAMESPACES, LISTENERS, SERVICES].contains(&path.as_str()) => {
                         problems.push(Some(source), format!("{path}: expected a table, [{path}]"));
                     }
                     None => problems.push(Some(source), unknown(&path, section)),
@@ -81,27 +84,50 @@ impl File<'_> {
 
     /// `[listener.<name>]`.
     fn listeners(&self, config: &mut Config, table: &dyn TableLike, problems: &mut Problems) {
+        for (name, path, table) in self.named(LISTENERS, config, table, problems) {
+            let listener = self.table_of(&path, table, LISTENER_SETTINGS, config, problems);
+            config.listeners.insert(name.to_owned(), listener);
+        }
+    }
+
+    /// `[service.<name>]`.
+    fn services(&self, config: &mut Config, table: &dyn TableLike, problems: &mut Problems) {
+        for (name, path, table) in self.named(SERVICES, config, table, problems) {
+            let service = self.table_of(&path, table, SERVICE_SETTINGS, config, problems);
+            config.services.insert(name.to_owned(), service);
+        }
+    }
+
+    /// The tables of a section whose names are the user's, each with its name and its path.
+    fn named<'t>(
+        &self,
+        section: &str,
+        config: &mut Config,
+        table: &'t dyn TableLike,
+        problems: &mut Problems,
+    ) -> Vec<(&'t str, String, &'t dyn TableLike)> {
+        let mut named = Vec::new();
         for (name, item) in table.iter() {
-            let path = format!("{LISTENERS}.{name}");
+            let path = format!("{section}.{name}");
             let source = self.source_of(table, name);
             if !is_name(name) {
                 let rule = format!(
-                    "a listener's name has 1 to {NAME_LENGTH} letters, digits, dots, hyphens and underscores"
+                    "a {section}'s name has 1 to {NAME_LENGTH} letters, digits, dots, hyphens and underscores"
                 );
                 problems.push(Some(source.clone()), format!("{path}: {rule}"));
             }
             match item.as_table_like() {
                 Some(table) => {
-                    let listener = self.table_of(&path, table, LISTENER_SETTINGS, config, problems);
-                    config.listeners.insert(name.to_owned(), listener);
                     config.note(&path, &source);
+                    named.push((name, path, table));
                 }
                 None => problems.push(Some(source), format!("{path}: expected a table, [{path}]")),
             }
         }
+        named
     }
 
-    /// One table whose name is the user's, with settings of its own.
+    /// One table whose name is the user's, with settings of its own on top of the defaults.
     fn table_of<T: Default>(
         &self,
         path: &str,
@@ -148,7 +174,7 @@ fn unknown(path: &str, section: &str) -> String {
     let sections = names("").filter_map(|path| path.split_once('.')).map(|(section, _)| section);
     let here = names("").filter(|path| path.starts_with(section)).map(str::to_owned);
     let candidates =
-        here.chain(sections.map(str::to_owned)).chain([NAMESPACES, LISTENERS].map(str::to_owned));
+        here.chain(sections.map(str::to_owned)).chain([NAMESPACES, LISTENERS, SERVICES].map(str::to_owned));
     unknown_among(path, path, candidates)
 }
 

@@ -45,6 +45,18 @@ pub(super) fn origins(given: &Given) -> Result<Origins, Expected> {
     }
 }
 
+/// A token (RFC 9110 §5.6.2) that no other protocol has.
+pub(super) fn upgrade_token(given: &Given) -> Result<String, Expected> {
+    const TAKEN: &[&str] = &["websocket", "stream", "trunk", "h2c", "http", "tls"];
+    let text = given.text()?;
+    let in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let free = !TAKEN.iter().any(|taken| text.eq_ignore_ascii_case(taken));
+    let token = !text.is_empty() && text.bytes().all(in_token);
+    (free && token).then(|| text.to_owned()).ok_or_else(|| {
+        format!("a token such as firepresence, without a version, and none of {}", TAKEN.join(", "))
+    })
+}
+
 pub(super) fn secret(given: &Given) -> Result<Secret, Expected> {
     let text = given.text()?;
     let visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());

@@ -3,10 +3,10 @@
 //! `namespaces.<name>.*` and `listener.<name>.*` have tables of their own, in [`namespace`](super::namespace) and
 //! [`listener`](super::listener), because the names are the user's.
 
-use super::Config;
 use super::given::{Expected, Given};
 use super::listener::LISTEN_SETTINGS;
-use super::readers::{client_certificates, node_name, origins, secret, session_key};
+use super::readers::{client_certificates, node_name, origins, secret, session_key, upgrade_token};
+use super::{Config, Probe};
 
 /// One setting: a line of the reference.
 #[derive(Debug)]
@@ -87,6 +87,14 @@ const OTHER_SETTINGS: &[Setting] = &[
         "Origins of pages that may connect besides the request's own host: a list of `scheme://host[:port]`, or `[\"*\"]` for all.",
         |c, v| {
             c.origins = origins(v)?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "probe" = "false",
+        "The probe service at `/probe`, the other end of `trunkline probe`: whoever can connect may measure, and load, the path to here.",
+        |c, v| {
+            c.probe = if v.bool()? { Probe::On } else { Probe::Off };
             Ok(())
         }
     ),
@@ -196,6 +204,14 @@ const OTHER_SETTINGS: &[Setting] = &[
         "Whether clients may compress (permessage-deflate), and are compressed to.",
         |c, v| {
             c.websocket.deflate = v.bool()?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "lines.upgrade" = "\"firepresence\"",
+        "The token of `Upgrade` that opens the lines door, besides `hub-lines`.",
+        |c, v| {
+            c.lines.upgrade = upgrade_token(v)?;
             Ok(())
         }
     ),

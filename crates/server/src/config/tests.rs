@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::listener::LISTENER_SETTINGS;
 use super::namespace::NAMESPACE_SETTINGS;
+use super::service::SERVICE_SETTINGS;
 use super::{Api, ApiListen, Config, Doors, Origins, Override, ProxyProtocol, SETTINGS, Speaks, Tls};
 use crate::policy::{SlowReader, Who};
 
@@ -389,7 +390,9 @@ fn the_reference_in_operating_md_has_every_setting_with_its_default_and_meaning(
     let namespaces = NAMESPACE_SETTINGS.iter().map(|s| (of_namespace(s.path), s.default, s.meaning));
     let of_listener = |path: &str| format!("listener.<name>.{path}");
     let listeners = LISTENER_SETTINGS.iter().map(|s| (of_listener(s.path), s.default, s.meaning));
-    let all: Vec<_> = global.chain(namespaces).chain(listeners).collect();
+    let services =
+        SERVICE_SETTINGS.iter().map(|s| (format!("service.<name>.{}", s.path), s.default, s.meaning));
+    let all: Vec<_> = global.chain(namespaces).chain(listeners).chain(services).collect();
     for (path, default, meaning) in &all {
         let row =
             rows.get(path.as_str()).unwrap_or_else(|| panic!("docs/operating.md has no row for {path}"));

@@ -19,11 +19,13 @@ use trunkline_net::handshake::{Rejected, Rule, check_request};
 use trunkline_net::http1::{RequestHead, Rewind, read_request, refuse};
 use trunkline_net::{Error, Why};
 
-use super::{Remote, Site, not_admitted, proxied, reason, refusal};
+use super::{Patient, Remote, Site, not_admitted, proxied, reason, refusal};
 use crate::App;
 use crate::door;
+use crate::door::stream::Target;
 use crate::http::{TRUNKLINE, VERSION};
 use crate::metrics::Reason;
+use crate::service;
 use crate::stream::Stream;
 
 /// Serves one connection to its end, or until a door has it. The first head has to be there by `deadline`.
@@ -57,6 +59,13 @@ async fn by_head(
     mut head: RequestHead,
     remote: &Arc<Remote>,
 ) {
+    if service::probe::wants_upgrade(site.serves, &head.request) {
+        if let Err(refused) = recognise(app, remote, &mut head.request.headers().clone()) {
+            let _ = refuse(&mut stream, &refused).await;
+            return;
+        }
+        return service::probe::over_stream(app, remote, stream, head).await;
+    }
     if site.serves.doors.any() && door::wants(&head.request) {
         if let Err(refused) = recognise(app, remote, head.request.headers_mut()) {
             let _ = refuse(&mut stream, &refused).await;
@@ -64,10 +73,22 @@ async fn by_head(
         }
         return door::over_stream(app, remote, stream, head).await;
     }
+    if let Some(target) = stream_target(app, site, &head.request) {
+        if let Err(refused) = recognise(app, remote, head.request.headers_mut()) {
+            let _ = refuse(&mut stream, &refused).await;
+            return;
+        }
+        return door::stream::over_stream(app, remote, stream, head, target).await;
+    }
     match check_request(&head.request) {
         Ok(()) => over_hyper(app, site, stream, head, remote).await,
         Err(rejected) => refuse_head(app, stream, &rejected.into()).await,
     }
+}
+
+/// Which service a request is for, if it is for one.
+pub(super) fn stream_target<B>(app: &App, site: &Site, request: &http::Request<B>) -> Option<Target> {
+    if site.serves.doors.stream { door::stream::target(app, request) } else { None }
 }
 
 /// The connection becomes that of the client whose request for a door this is: with it or its refusal the HTTP connection ends.
@@ -123,15 +144,20 @@ async fn over_hyper(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHe
     let service = service_fn(|request: http::Request<Incoming>| {
         let (app, router, remote) = (app.clone(), site.router.clone(), remote.clone());
         let checked = check_request(&request);
+        let target = stream_target(&app, site, &request);
         async move {
             if let Err(rejected) = checked {
                 return Ok(broken_request(&rejected).map(Body::from));
             }
-            let mut request = request.map(Body::new);
+            let mut request = request;
             let remote = match remote_of(&app, &remote, &mut request) {
                 Ok(remote) => remote,
                 Err(refused) => return Ok(refused.map(Body::from)),
             };
+            if let Some(target) = target {
+                return Ok(door::stream::over_http(&app, &remote, request, target).await);
+            }
+            let mut request = request.map(Body::new);
             request.extensions_mut().insert(remote);
             let Ok(response) = router.oneshot(request).await;
             Ok::<_, Infallible>(response)
@@ -143,7 +169,7 @@ async fn over_hyper(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHe
         .header_read_timeout(limits.head_timeout)
         .max_headers(limits.head_headers)
         .max_buf_size(limits.head.max(HYPER_BUFFER_MIN))
-        .serve_connection(TokioIo::new(Rewind::head(head, stream)), service)
+        .serve_connection(TokioIo::new(Patient::new(Rewind::head(head, stream))), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

@@ -9,10 +9,11 @@ use tower::ServiceExt;
 use trunkline_net::http1::Rewind;
 use trunkline_net::http2::{Exchange, Incoming, Server};
 
-use super::http1::remote_of;
+use super::http1::{remote_of, stream_target};
 use super::{Remote, Site, proxied, refusal};
 use crate::App;
 use crate::door;
+use crate::service;
 use crate::stream::Stream;
 
 /// Serves one connection to its end. A stop tells it to open no more streams, and lets those that are open end.
@@ -42,6 +43,9 @@ pub(super) async fn serve(app: &Arc<App>, site: &Site, stream: Rewind<Stream>, r
             Some(Ok(Incoming::Connect(connect))) => {
                 // Whose it is, is judged on a copy: the fields themselves are for the door.
                 match proxied::known(app, remote, &mut connect.request().headers().clone()) {
+                    Ok(client) if service::probe::wants_path(site.serves, connect.request().uri().path()) => {
+                        service::probe::over_http2(app, remote, client, connect);
+                    }
                     Ok(client) => door::over_http2(app, site.serves, remote, client, connect),
                     Err(refused) => connect.refuse(&refused),
                 }
@@ -58,6 +62,7 @@ pub(super) async fn serve(app: &Arc<App>, site: &Site, stream: Rewind<Stream>, r
 /// Answers one request in a task of its own, so that none waits for another.
 fn answer(app: &Arc<App>, site: &Site, remote: &Arc<Remote>, exchange: Exchange) {
     let (app, router, remote) = (app.clone(), site.router.clone(), remote.clone());
+    let target = stream_target(&app, site, exchange.request());
     tokio::spawn(async move {
         let most_headers = app.config.limits.head_headers;
         let asked = app.clone();
@@ -71,6 +76,9 @@ fn answer(app: &Arc<App>, site: &Site, remote: &Arc<Remote>, exchange: Exchange)
                 Ok(remote) => remote,
                 Err(refused) => return refused.map(Body::from),
             };
+            if let Some(target) = target {
+                return door::stream::over_http(&app, &remote, request, target).await;
+            }
             request.extensions_mut().insert(remote);
             let Ok(response) = router.oneshot(request).await;
             response

@@ -58,7 +58,6 @@ impl Remote {
 
     /// Whether bytes may be spoken here that no mask keeps from looking like something else: nobody on the way reads them. That
     /// is so inside TLS, to here or to a listed proxy, and where there is no way because the client is on this machine.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for doors without masks"))]
     pub(crate) fn may_go_unmasked(&self, app: &App) -> bool {
         let (offloaded, known) = (self.way.tls == Tls::Offloaded, self.known());
         match (self.secure(), known.address) {

@@ -9,7 +9,7 @@ use axum::Extension;
 use axum::extract::{Query, Request, State};
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
-use http::header::{HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{HeaderMap, Method, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
@@ -21,12 +21,17 @@ use trunkline_net::handshake::{self, AcceptPolicy, Accepted, OriginPolicy, Rejec
 use trunkline_net::http1::{RequestHead, Rewind, refuse};
 use trunkline_net::http2::Connect;
 
+mod cors;
+mod guard;
+pub(crate) mod lines;
+pub(crate) mod sse;
+pub(crate) mod stream;
 mod websocket;
 
 use crate::App;
 use crate::address::Known;
-use crate::config::{Doors, Origins};
-use crate::connection::{Remote, not_admitted, refusal, too_many_headers};
+use crate::config::Origins;
+use crate::connection::{Patient, Remote, not_admitted, refusal, too_many_headers};
 use crate::http::{TRUNKLINE, VERSION, bearer};
 use crate::listener::Serves;
 use crate::metrics::{Outcome, Via};
@@ -36,21 +41,17 @@ use websocket::Upgraded;
 /// Where the doors are.
 const CONNECT: &str = "/connect";
 
-/// The tokens of `Upgrade` that are served, as a client would write them.
+/// The token of `Upgrade` for WebSockets.
 const SERVED: &str = "websocket";
 
 /// In what words a request for a door is told how to come in.
 const WAYS_IN: &str = "clients come in by WebSocket: GET /connect with Upgrade: websocket, \
-                       on HTTP/2 by extended CONNECT, :protocol websocket; subprotocol hub.json.1 or none";
+                       on HTTP/2 by extended CONNECT, :protocol websocket; subprotocol hub.json.1 or none; \
+                       with JSON lines: OPTIONS / or GET /connect with Upgrade: hub-lines and X-Auth-Token; \
+                       for server-sent events: GET /events with channels and ticket in the query";
 
 /// The dialect that is spoken, offered or not.
 const SUBPROTOCOL: &str = trunkline_dialect::NAME;
-
-/// The first of these doors, as the configuration writes it, that this build does not have.
-pub(crate) fn not_built_in(doors: Doors) -> Option<&'static str> {
-    let missing = [(doors.lines, "lines"), (doors.stream, "stream"), (doors.sse, "sse")];
-    missing.into_iter().find(|(asked, _)| *asked).map(|(_, name)| name)
-}
 
 /// Whether a request is for a door and not for plain HTTP: an upgrade of `/connect`, or `OPTIONS /`.
 pub(crate) fn wants<B>(request: &http::Request<B>) -> bool {
@@ -61,6 +62,9 @@ pub(crate) fn wants<B>(request: &http::Request<B>) -> bool {
 
 /// A door's request that came first on its connection.
 pub(crate) async fn over_stream(app: &Arc<App>, remote: &Arc<Remote>, mut stream: Stream, head: RequestHead) {
+    if lines::is_asked(app, remote, &head.request) {
+        return lines::over_stream(app, remote, stream, head).await;
+    }
     let accepted = match judge_upgrade(app, remote, &head.request) {
         Ok(accepted) => accepted,
         Err(refused) => {
@@ -97,6 +101,9 @@ pub(crate) async fn over_hyper(
     Extension(remote): Extension<Arc<Remote>>,
     mut request: Request,
 ) -> HttpResponse {
+    if lines::is_asked(&app, &remote, &request) {
+        return lines::over_hyper(&app, &remote, request);
+    }
     let accepted = match judge_upgrade(&app, &remote, &request) {
         Ok(accepted) => accepted,
         Err(refused) => return refused.response.map(Into::into),
@@ -109,19 +116,26 @@ pub(crate) async fn over_hyper(
             upgraded = upgrade => upgraded,
             () = app.stop.cut() => return,
         };
-        match upgraded.map(|upgraded| upgraded.downcast::<TokioIo<Rewind<Stream>>>()) {
-            Ok(Ok(parts)) => {
-                // What was read but not used: by hyper, and by us before hyper. The first head is long gone.
-                let (unread, stream) = parts.io.into_inner().into_parts();
-                let leftover: Bytes = [parts.read_buf, unread].concat().into();
-                let via = Via::Http1;
-                websocket::start(&app, &remote, Upgraded { stream, leftover, via, deflate, credential });
-            }
-            Ok(Err(_)) => tracing::error!("hyper gave back another stream than it was given"),
-            Err(error) => tracing::debug!(%error, "a client left during its handshake"),
+        if let Some((stream, leftover)) = taken_back(upgraded) {
+            let via = Via::Http1;
+            websocket::start(&app, &remote, Upgraded { stream, leftover, via, deflate, credential });
         }
     });
     accepted.into_response().map(|()| axum::body::Body::empty())
+}
+
+/// The stream that hyper was given, with what was read but not used: by hyper, and by us before hyper. The first head is long
+/// gone.
+pub(crate) fn taken_back(upgraded: hyper::Result<hyper::upgrade::Upgraded>) -> Option<(Stream, Bytes)> {
+    match upgraded.map(|upgraded| upgraded.downcast::<TokioIo<Patient<Rewind<Stream>>>>()) {
+        Ok(Ok(parts)) => {
+            let (unread, stream) = parts.io.into_inner().into_inner().into_parts();
+            return Some((stream, [parts.read_buf, unread].concat().into()));
+        }
+        Ok(Err(_)) => tracing::error!("hyper gave back another stream than it was given"),
+        Err(error) => tracing::debug!(%error, "a client left during its handshake"),
+    }
+    None
 }
 
 /// A CONNECT in an HTTP/2 connection.
@@ -132,6 +146,9 @@ pub(crate) fn over_http2(
     client: Known,
     connect: Connect,
 ) {
+    if let Some(target) = stream::target(app, connect.request()).filter(|_| serves.doors.stream) {
+        return stream::over_http2(app, remote, client, connect, target);
+    }
     let headers = connect.request().headers();
     let elsewhere = || connect_elsewhere(serves, &connect);
     if let Some(answer) = too_many_headers(headers, app.config.limits.head_headers).or_else(elsewhere) {
@@ -196,10 +213,17 @@ fn count<T>(app: &App, verdict: Verdict<T>) -> Verdict<T> {
 fn upgrade_verdict<B>(app: &App, remote: &Remote, request: &http::Request<B>) -> Verdict<Accepted> {
     let headers = request.headers();
     if !headers.contains_key(UPGRADE) {
-        return refused(Outcome::NotServed, way_in(request.version(), request.uri().path()));
+        if cors::is_preflight(request) {
+            let mut answer = cors::preflight(app, remote, request, "GET, OPTIONS");
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return refused(Outcome::NotServed, answer);
+        }
+        let served = served(app, remote);
+        return refused(Outcome::NotServed, way_in(request.version(), request.uri().path(), &served));
     }
-    if !(remote.way.doors.websocket && names_served(headers)) {
-        let text = format!("Upgrade names nothing that is served here; served is: {SERVED}");
+    if !(remote.way.doors.websocket && names(headers, SERVED)) {
+        let served = served(app, remote);
+        let text = format!("Upgrade names nothing that is served here; served is: {served}");
         return refused(Outcome::NotServed, refusal(StatusCode::BAD_REQUEST, &text));
     }
     admit(app, remote)?;
@@ -233,6 +257,7 @@ fn connect_verdict(
     Ok((accepted, own))
 }
 
+/// A connection of the client's own, inside that of HTTP/2.
 fn connection_of(app: &App, remote: &Remote, client: Known) -> Verdict<Arc<Remote>> {
     remote.another(app, client).or_else(|why| refused(Outcome::NoRoom, not_admitted(why)))
 }
@@ -277,23 +302,32 @@ fn deflate(app: &App, accepted: &Accepted) -> Option<deflate::Agreed> {
 
 /// A request without `Upgrade`: the ways in. `426` on `OPTIONS /`, where a client of the lines protocol looks for them.
 /// HTTP/2 has neither that status nor that header.
-fn way_in(version: Version, path: &str) -> Response<String> {
+fn way_in(version: Version, path: &str, served: &str) -> Response<String> {
     if path == CONNECT || version == Version::HTTP_2 {
         return refusal(StatusCode::BAD_REQUEST, WAYS_IN);
     }
     let mut response = refusal(StatusCode::UPGRADE_REQUIRED, WAYS_IN);
     let headers = response.headers_mut();
-    headers.insert(UPGRADE, HeaderValue::from_static(SERVED));
-    headers.insert(http::header::CONNECTION, HeaderValue::from_static("upgrade, close"));
+    if let Ok(served) = HeaderValue::from_str(served) {
+        headers.insert(UPGRADE, served);
+    }
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
     response
 }
 
-/// Whether `Upgrade` names a token that is served: a list, without case, each perhaps with a version behind a slash
-/// (RFC 9110 §7.8).
-fn names_served(headers: &HeaderMap) -> bool {
+/// The tokens of `Upgrade` that are served on a listener, as a client would write them.
+fn served(app: &App, remote: &Remote) -> String {
+    let doors = remote.way.doors;
+    let lines = lines::tokens(app).into_iter().filter(|_| doors.lines);
+    let all: Vec<&str> = lines.chain(doors.websocket.then_some(SERVED)).collect();
+    all.join(", ")
+}
+
+/// Whether `Upgrade` names this token: a list, without case, each perhaps with a version behind a slash (RFC 9110 §7.8).
+fn names(headers: &HeaderMap, wanted: &str) -> bool {
     let tokens =
         headers.get_all(UPGRADE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    tokens.map(<[u8]>::trim_ascii).any(|token| token.eq_ignore_ascii_case(SERVED.as_bytes()))
+    tokens.map(<[u8]>::trim_ascii).any(|token| token.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
 /// The answer to a broken rule. `426` is kept for the one rule that another version could satisfy; a method or an HTTP version
@@ -303,7 +337,7 @@ fn broken_rule(rejected: &Rejected) -> Refused {
         Rule::Version => Outcome::BadVersion,
         Rule::Origin => Outcome::BadOrigin,
         Rule::NoSubprotocol => Outcome::NoSubprotocol,
-        Rule::Protocol | Rule::Tunnel => Outcome::NotServed,
+        Rule::Protocol | Rule::Tunnel | Rule::UpgradeProtocol | Rule::ConnectProtocol => Outcome::NotServed,
         _ => Outcome::BadRequest,
     };
     let mut response = match rejected.rule() {

@@ -3,13 +3,10 @@
 //! Very many of these tasks wait at once, so what one holds while it waits is the [`Carrier`] and nothing beside it. Its end,
 //! which takes time and room, is a future of its own on the heap.
 
-use std::any::Any;
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream as _;
@@ -21,16 +18,15 @@ use trunkline_dialect::command::Credential;
 use trunkline_net::deflate::Agreed;
 use trunkline_net::{CloseCode, Error, Message, Role, Setup, WebSocket};
 
+use super::guard::{LAST_WORDS, Panic, guarded, len, or_panic, what};
 use crate::App;
 use crate::connection::Remote;
 use crate::driver::{Client, Out, Whence};
+use crate::encoded::Form;
 use crate::metrics::{Open, Via};
 use crate::outbox::{Batch, Ending};
 use crate::session::{Door, Origin};
 use crate::stream::Stream;
-
-/// How long the last words may take to leave, when a client does not read them.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A handshake that is done.
 pub(super) struct Upgraded<S = Stream> {
@@ -82,8 +78,6 @@ enum End {
     /// It did not leave in time when the server stopped.
     Cut,
 }
-
-type Panic = Box<dyn Any + Send>;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
     fn open(app: &Arc<App>, remote: &Arc<Remote>, upgraded: Upgraded<S>) -> Carrier<S> {
@@ -164,18 +158,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
         }
     }
 
-    /// Queues messages that fit into the room there was. `false` if the connection takes no more.
+    /// Sends messages that fit into the room there was, in one write. `false` if the connection takes no more: what it did not
+    /// take would be lost, so better the connection, whose client comes back for it.
     fn feed(&mut self, cx: &mut Context<'_>, batch: &Batch) -> bool {
-        let mut bytes = 0;
-        for message in batch {
-            let prepared = message.for_wire(&self.socket);
-            // With room it is ready at once. Were it not, the message would be lost: better the connection, whose client comes
-            // back for it.
-            if !matches!(pin!(self.socket.feed_prepared(&prepared)).poll(cx), Poll::Ready(Ok(()))) {
-                return false;
-            }
-            bytes += len(message.payload());
+        let form = Form::of(&self.socket);
+        let sent = self.socket.write_now(cx, |replies| {
+            batch.into_iter().try_for_each(|message| replies.send_prepared(&message.in_form(form)))
+        });
+        if sent.is_err() {
+            return false;
         }
+        let bytes = batch.into_iter().map(|message| len(message.payload())).sum();
         self.app.metrics.messages_out.inc_by(batch.len() as u64);
         self.app.metrics.bytes_out.inc_by(bytes);
         true
@@ -291,29 +284,6 @@ where
     if let Err(error) = socket.close(code, &ending.reason()).await {
         tracing::debug!(%error, "a connection could not be closed in order");
     }
-}
-
-/// Runs `work` to its end, or to its panic.
-async fn or_panic<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, Panic> {
-    poll_fn(|cx| guarded(|| work.as_mut().poll(cx))).await
-}
-
-/// What `poll` had borrowed may, after a panic, be in any state that its own methods can leave behind; nobody polls it again, and
-/// the caller only says goodbye on it.
-fn guarded<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Result<T, Panic>> {
-    match catch_unwind(AssertUnwindSafe(poll)) {
-        Ok(poll) => poll.map(Ok),
-        Err(panic) => Poll::Ready(Err(panic)),
-    }
-}
-
-fn what(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without words")
-}
-
-fn len(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -226,7 +226,7 @@ pub(super) async fn disconnect(State(app): State<Arc<App>>, Body(whom): Body<Dis
     let message = whom.message.unwrap_or_else(|| "disconnected by the application".to_owned());
     let advice = Disconnect::new(code, message);
     let disconnect = Disconnect { reconnect: whom.reconnect.unwrap_or(advice.reconnect), ..advice };
-    let ending = Ending { disconnect, close_code: code.close_code() };
+    let ending = Ending { disconnect, close_code: code.close_code(), unreadable: false };
     ok(&Disconnected {
         disconnected: app.node.disconnect(session, whom.user.as_ref().map(UserId::as_str), &ending),
     })

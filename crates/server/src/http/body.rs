@@ -1,9 +1,11 @@
 //! Reading a request's body and query, each way of getting it wrong answered with a problem document.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -27,19 +29,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::unsupported_media_type());
-        }
         let limits = &app.config.limits;
-        let reading = Limited::new(request.into_body(), limits.request).collect();
-        let body = tokio::time::timeout(limits.head_timeout, reading)
-            .await
-            .map_err(|_| Problem::timed_out())?
-            .map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-                Some(_) => Problem::too_large(limits.request),
-                None => Problem::bad_request("the body could not be read to its end"),
-            })?
-            .to_bytes();
+        let body = read_json(request, limits.request, limits.head_timeout).await?;
         let text = std::str::from_utf8(&body).map_err(|_| Problem::bad_request("the body is not UTF-8"))?;
         let json = Json::parse_within(text, DEPTH);
         let json = json.map_err(|error: BadJson| Problem::bad_request(error.to_string()))?;
@@ -58,6 +49,20 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
         let query: Result<Query<T>, QueryRejection> = Query::try_from_uri(&parts.uri);
         query.map(|Query(params)| Params(params)).map_err(|error| Problem::bad_request(error.body_text()))
     }
+}
+
+/// A body that says of itself that it is JSON, of at most so many bytes, and complete within a time.
+pub(crate) async fn read_json(request: Request, limit: usize, timeout: Duration) -> Result<Bytes, Problem> {
+    if !is_json(request.headers()) {
+        return Err(Problem::unsupported_media_type());
+    }
+    let reading = Limited::new(request.into_body(), limit).collect();
+    let read = tokio::time::timeout(timeout, reading).await.map_err(|_| Problem::timed_out())?;
+    let read = read.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+        Some(_) => Problem::too_large(limit),
+        None => Problem::bad_request("the body could not be read to its end"),
+    })?;
+    Ok(read.to_bytes())
 }
 
 /// `application/json`, with or without parameters. This is also what keeps a form on another site from posting here:

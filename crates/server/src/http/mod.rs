@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, options, post};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
+use trunkline_probe::wire;
 
 mod api;
 mod auth;
@@ -22,11 +23,14 @@ mod dev;
 mod problem;
 
 pub(crate) use auth::bearer;
-pub(crate) use problem::Problem;
+pub(crate) use body::read_json;
+pub(crate) use problem::{Problem, header_of, status};
 
 use crate::App;
+use crate::config::Probe;
 use crate::door;
 use crate::listener::Serves;
+use crate::service;
 
 /// Says who answered, on every answer: what a client sees without it came from something in between.
 pub(crate) const TRUNKLINE: HeaderName = HeaderName::from_static("trunkline");
@@ -41,10 +45,24 @@ pub(crate) fn router(app: &Arc<App>, serves: Serves) -> Router {
     if doors {
         router = router.route("/connect", any(door::over_hyper));
     }
+    if serves.doors.sse {
+        router = router
+            .route("/events", get(door::sse::events).options(door::sse::preflight))
+            .route("/commands", post(door::sse::commands).options(door::sse::preflight));
+    }
     router = match (doors, serves.dev) {
         (true, true) => router.route("/", options(door::over_hyper).get(dev::page)),
         (true, false) => router.route("/", options(door::over_hyper)),
         (false, _) => router,
+    };
+    router = match serves.probe {
+        Probe::Off => router,
+        Probe::On => router
+            .route(wire::PATH, any(service::probe::over_hyper))
+            .route(&format!("{}/{{*rest}}", wire::PATH), any(service::probe::over_hyper)),
+        Probe::Alone => router
+            .route("/", any(service::probe::over_hyper))
+            .route("/{*rest}", any(service::probe::over_hyper)),
     };
     if doors && serves.dev {
         router = router.route("/dev/ticket", post(dev::ticket)).route("/{asset}", get(dev::asset));
@@ -135,7 +153,7 @@ mod tests {
     use crate::{Config, Server};
 
     async fn status(app: &Arc<App>, local: bool, path: &str, key: Option<&str>) -> (StatusCode, bool) {
-        let serves = Serves { doors: Doors::ALL, api: true, dev: false, local };
+        let serves = Serves { doors: Doors::ALL, api: true, dev: false, probe: Probe::Off, local };
         let mut request = Request::get(path);
         if let Some(key) = key {
             request = request.header(AUTHORIZATION, format!("Bearer {key}"));

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 use trunkline_dialect::{Code, ErrorBody};
 
@@ -47,6 +47,12 @@ impl Problem {
         }
     }
 
+    /// What a client of a door is told, with the header that belongs to it.
+    pub(crate) fn of_client(error: ErrorBody) -> Problem {
+        let header = header_of(error.code);
+        Problem { header, ..Problem::from(error) }
+    }
+
     pub(crate) fn forbidden(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::FORBIDDEN, Code::Forbidden, detail)
     }
@@ -81,8 +87,22 @@ impl From<ErrorBody> for Problem {
     }
 }
 
+/// The header that belongs to the status of a code, where a client of a door is answered: how to authenticate (RFC 6750 §3), or when
+/// to ask again.
+pub(crate) fn header_of(code: Code) -> Option<(HeaderName, HeaderValue)> {
+    match status(code) {
+        StatusCode::UNAUTHORIZED => {
+            Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"trunkline\"")))
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            Some((RETRY_AFTER, HeaderValue::from_static("1")))
+        }
+        _ => None,
+    }
+}
+
 /// The HTTP status that says what a code of the dialect says.
-fn status(code: Code) -> StatusCode {
+pub(crate) fn status(code: Code) -> StatusCode {
     match code {
         Code::BadRequest => StatusCode::BAD_REQUEST,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,

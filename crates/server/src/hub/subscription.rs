@@ -155,6 +155,12 @@ impl Subscription {
         self.outbox.behind(channel);
     }
 
+    /// Up to where the client has been sent everything, while it is live.
+    pub(super) fn position(&self, head: &Head) -> Option<Position> {
+        let Phase::Live(sent) = self.phase else { return None };
+        Some(Position::new(head.epoch.clone()?, sent))
+    }
+
     /// Tells what was held back of presence, as much as there is room for; the rest has another turn. Answers
     /// whether that was all.
     pub(super) fn tell_presence(&mut self, channel: &ChannelName) -> bool {

@@ -33,6 +33,8 @@ pub(crate) enum Outcome {
     TooFast,
     NoRoom,
     Stopping,
+    Unauthenticated,
+    NoUpstream,
 }
 
 impl Reason {
@@ -69,7 +71,7 @@ impl Reason {
 }
 
 impl Outcome {
-    pub(super) const ALL: [Outcome; 9] = [
+    pub(super) const ALL: [Outcome; 11] = [
         Outcome::Accepted,
         Outcome::NotServed,
         Outcome::BadVersion,
@@ -79,6 +81,8 @@ impl Outcome {
         Outcome::TooFast,
         Outcome::NoRoom,
         Outcome::Stopping,
+        Outcome::Unauthenticated,
+        Outcome::NoUpstream,
     ];
 
     pub(super) fn label(self) -> Label {
@@ -92,6 +96,8 @@ impl Outcome {
             Outcome::TooFast => "too_fast",
             Outcome::NoRoom => "no_room",
             Outcome::Stopping => "stopping",
+            Outcome::Unauthenticated => "unauthenticated",
+            Outcome::NoUpstream => "no_upstream",
         };
         [("outcome", name)]
     }
@@ -164,5 +170,29 @@ impl Via {
             Via::Http1 => "1.1",
             Via::Http2 => "2",
         }
+    }
+}
+
+/// What carries the bytes of a raw stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carriage {
+    /// An upgrade to nothing but bytes, or its twin over HTTP/2.
+    Upgrade,
+    /// The binary messages of a WebSocket.
+    WebSocket,
+    /// A connection that has been nothing else from its first byte.
+    Raw,
+}
+
+impl Carriage {
+    pub(super) const ALL: [Carriage; 3] = [Carriage::Upgrade, Carriage::WebSocket, Carriage::Raw];
+
+    pub(super) fn label(self) -> Label {
+        let name = match self {
+            Carriage::Upgrade => "upgrade",
+            Carriage::WebSocket => "websocket",
+            Carriage::Raw => "raw",
+        };
+        [("carrier", name)]
     }
 }

@@ -7,20 +7,27 @@ use super::*;
 use crate::policy::Act;
 
 impl Peer {
-    pub(super) fn receive_command(&mut self, now: Now, message: &[u8]) {
+    /// One command, whoever says it.
+    pub(crate) fn receive_command(&mut self, now: Now, message: &[u8], manner: Manner) {
         let limits = trunkline_dialect::Limits {
             data: self.rules.limits.publication,
             ..trunkline_dialect::Limits::default()
         };
+        if matches!(self.state, State::Ended(_)) {
+            return;
+        }
         let incoming = json::decode_command(message, &limits);
+        if let (Manner::Objects, Err(bad @ BadCommand { id: None, .. })) = (manner, &incoming) {
+            return self.end(Ending::no_command(bad));
+        }
         if !self.allowance.command(self.rules.limits.commands, now.instant) {
             return self.refuse_for_rate(now, &incoming);
         }
         match incoming {
             Ok(Incoming::Command(command)) => self.command(now, command),
-            // No door of this node asks for one, and an unasked one tells nothing.
+            // It has done its work by arriving: the door has heard from the client.
             Ok(Incoming::Pong(_)) => {}
-            Err(bad) => self.busy().out.push_back(Encoded::new(&bad.encode())),
+            Err(bad) => self.busy().out.push_back(Encoded::from(&bad)),
         }
     }
 

@@ -51,7 +51,7 @@ impl World {
     }
 
     fn say(&mut self, text: &str) {
-        self.peer.receive(self.now, text.as_bytes());
+        self.peer.receive(self.now, text.as_bytes(), Manner::Messages);
     }
 
     fn heard(&mut self) -> Vec<String> {

@@ -57,6 +57,15 @@ impl Client {
         within(answer).await.expect("an answer").status().as_u16()
     }
 
+    /// Asks for something whose answer does not end; gives its head, and its body to be read.
+    pub(crate) async fn open(&self, url: &str) -> (Response<()>, h2::RecvStream) {
+        let request = Request::get(url).body(()).expect("a request");
+        let mut ready = within(self.send.clone().ready()).await.expect("an open connection");
+        let (answer, _) = ready.send_request(request, true).expect("an open connection");
+        let (head, body) = within(answer).await.expect("an answer").into_parts();
+        (Response::from_parts(head, ()), body)
+    }
+
     pub(crate) async fn get(&self, url: &str) -> Response<String> {
         let request = Request::get(url).body(()).expect("a request");
         self.ask(request, "").await.expect("an answer")

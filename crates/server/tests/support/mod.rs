@@ -1,9 +1,12 @@
 //! A server in this process on a port of its own, and the two ways to talk to it: bytes, and whole dialect messages.
 #![allow(dead_code, reason = "every test file uses its part of this")]
 
+pub(crate) mod events;
 pub(crate) mod http2;
+pub(crate) mod lines;
 pub(crate) mod peer;
 pub(crate) mod raw;
+pub(crate) mod stream;
 pub(crate) mod tls;
 
 use std::net::SocketAddr;

@@ -8,9 +8,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("trunk", &[]),
     ("dialect", &[]),
     ("net", &["websocket", "trunk"]),
-    ("server", &["net", "dialect"]),
+    ("probe", &["net"]),
+    ("server", &["net", "dialect", "probe"]),
     ("client", &["net", "dialect"]),
-    ("cli", &["server", "client", "net", "dialect"]),
+    ("cli", &["server", "client", "probe", "net", "dialect"]),
     ("trunkline", &["net", "server", "client"]),
     // For tests only; nothing that ships uses them.
     ("sim", &[]),

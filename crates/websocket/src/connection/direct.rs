@@ -12,6 +12,16 @@ use crate::frame::Header;
 /// With fewer bytes to come, what follows them would be worth reading in the same call.
 const DIRECT_FROM: u64 = 32 << 10;
 
+/// A message of this many bytes that had to be put together lets another be expected, and the next read is short: what it
+/// would bring beyond a header would have to be moved.
+const LARGE_FROM: usize = 128 << 10;
+
+/// The most that is set aside for what is only expected.
+const EXPECTED_MOST: u32 = 1 << 20;
+
+/// Such a read. What else is on its way may be small, and shall come at once all the same.
+const SHORT_READ: usize = 4 << 10;
+
 impl Connection {
     /// To below: where the next bytes of the stream may be read to, and at most how many, while much of a message that is
     /// put together is still to come. They are payload and nothing else. Append them, then say so by
@@ -26,6 +36,11 @@ impl Connection {
         let kept = assembler.manner() == Manner::Whole && !assembler.is_deflated();
         let left = header.len - done;
         (kept && left >= DIRECT_FROM).then(|| assembler.read_into(left))
+    }
+
+    /// To below: how many bytes are worth reading for [`Connection::receive`], where the stream may have more.
+    pub fn read_hint(&self) -> usize {
+        if self.large > 0 && self.incoming.is_none() { SHORT_READ } else { usize::MAX }
     }
 
     /// From below: `count` bytes were appended to what [`Connection::direct`] gave. The message, if they were its last, or
@@ -63,7 +78,11 @@ impl Connection {
 
     /// The message that was put together is complete.
     pub(super) fn whole(&mut self) -> Result<Event<'static>, Violation> {
-        let whole = self.incoming().assembler.finish()?;
+        let assembler = &mut self.incoming().assembler;
+        let len = assembler.len();
+        let whole = assembler.finish()?;
+        self.large =
+            if len >= LARGE_FROM { u32::try_from(len).unwrap_or(u32::MAX).min(EXPECTED_MOST) } else { 0 };
         Ok(match whole {
             Whole::Text(text) => {
                 self.count_received(text.len());

@@ -115,7 +115,8 @@ impl<'b> Events<'_, 'b> {
         let manner = if connection.by_piece { Manner::Begun } else { Manner::Whole };
         let incoming = connection.incoming.get_or_insert_default();
         incoming.reading = Reading::Data { header, done: 0 };
-        let begins = incoming.assembler.begin_frame(&header, manner, &connection.limits)?;
+        let begins =
+            incoming.assembler.begin_frame(&header, manner, connection.large as usize, &connection.limits)?;
         Ok(match incoming.assembler.kind() {
             Some(kind) if begins && manner == Manner::Begun => Step::Event(Event::Begin(kind)),
             _ => Step::Again,

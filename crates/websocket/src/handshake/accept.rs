@@ -70,7 +70,8 @@ impl AcceptPolicy {
     }
 }
 
-/// Proof that a request passed every check: only [`accept`] and [`accept_http2`](super::accept_http2) make one.
+/// Proof that a request passed every check: only [`accept`], [`accept_http2`](super::accept_http2) and their twins for other
+/// protocols, [`accept_upgrade`](super::accept_upgrade) and [`accept_upgrade_http2`](super::accept_upgrade_http2), make one.
 #[derive(Clone, Debug)]
 pub struct Accepted {
     pub(super) response: Response<()>,
@@ -79,7 +80,7 @@ pub struct Accepted {
 }
 
 /// What both ends now go by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Agreement {
     subprotocol: Option<String>,
     extensions: Extensions,
@@ -197,7 +198,7 @@ pub fn check_request<B>(request: &Request<B>) -> Result<(), Rejected> {
 }
 
 /// What RFC 9110 and 9112 say about any HTTP/1.1 request that wants to be upgraded. Returns the host it is for.
-fn http1_request(head: &Head<'_>) -> Result<Authority, Rejected> {
+pub(super) fn http1_request(head: &Head<'_>) -> Result<Authority, Rejected> {
     // "A server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request" (RFC 9110 §7.8).
     if head.version != Version::HTTP_11 {
         return Err(Rejected::new(Rule::HttpVersion).got(format!("{:?}", head.version)));
@@ -326,7 +327,7 @@ fn select_subprotocol(headers: &HeaderMap, policy: &AcceptPolicy) -> Result<Opti
 }
 
 /// "100-continue" is the only expectation there is (RFC 9110 §10.1.1).
-fn expects_continue(headers: &HeaderMap) -> bool {
+pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
     matches!(list_contains(headers, &EXPECT, "100-continue"), Ok(true))
 }
 

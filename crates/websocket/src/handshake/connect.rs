@@ -169,20 +169,15 @@ impl Offer {
         options: &ConnectOptions,
     ) -> Result<Self, Misuse> {
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        // A header that the application sets is the more deliberate of the two.
-        let from_url = options.authorization_from_url && !options.headers.contains_key(AUTHORIZATION);
-        let userinfo = url.userinfo().filter(|_| from_url);
         for (name, value) in [
-            (ORIGIN, origin(options)?),
             (SEC_WEBSOCKET_PROTOCOL, subprotocols(options)?),
             (SEC_WEBSOCKET_EXTENSIONS, extensions(options)?),
-            (AUTHORIZATION, userinfo.map(basic_authorization).transpose()?),
         ] {
             if let Some(value) = value {
                 headers.insert(name, value);
             }
         }
-        add_headers(headers, &options.headers)?;
+        write_options(headers, url, options)?;
         Ok(Self {
             subprotocols: options.subprotocols.clone(),
             require_subprotocol: options.require_subprotocol,
@@ -220,6 +215,25 @@ impl Offer {
             None => Err(Rejected::new(Rule::UnofferedSubprotocol).got(value)),
         }
     }
+}
+
+/// Writes what is of no protocol's own: origin, authorization and the application's headers.
+pub(super) fn write_options(
+    headers: &mut HeaderMap,
+    url: &WsUrl,
+    options: &ConnectOptions,
+) -> Result<(), Misuse> {
+    // A header that the application sets is the more deliberate of the two.
+    let from_url = options.authorization_from_url && !options.headers.contains_key(AUTHORIZATION);
+    let userinfo = url.userinfo().filter(|_| from_url);
+    for (name, value) in
+        [(ORIGIN, origin(options)?), (AUTHORIZATION, userinfo.map(basic_authorization).transpose()?)]
+    {
+        if let Some(value) = value {
+            headers.insert(name, value);
+        }
+    }
+    add_headers(headers, &options.headers)
 }
 
 /// `Upgrade` is "websocket" and nothing else; `Connection` "contains a token" upgrade among others (§4.1).

@@ -55,7 +55,7 @@ pub fn accept_http2<B>(
 }
 
 fn judge(head: &Head<'_>, protocol: Option<&str>, policy: &AcceptPolicy) -> Result<Accepted, Rejected> {
-    let host = extended_connect(head, protocol)?;
+    let host = extended_connect(head, protocol, HTTP2_PROTOCOL, Rule::Protocol)?;
     check_headers(head.headers)?;
     if let Some(body) = declared_body(head.headers) {
         return Err(Rejected::new(Rule::Body).got(body));
@@ -68,8 +68,14 @@ fn judge(head: &Head<'_>, protocol: Option<&str>, policy: &AcceptPolicy) -> Resu
     Ok(Accepted { response: opened(&agreed), agreed, expects_continue: false })
 }
 
-/// What RFC 8441 §4 says of the request's pseudo-headers. Returns the host it is for.
-fn extended_connect(head: &Head<'_>, protocol: Option<&str>) -> Result<Authority, Rejected> {
+/// What RFC 8441 §4 says of the request's pseudo-headers; a `:protocol` other than `wanted` breaks the rule `unserved`.
+/// Returns the host it is for.
+pub(super) fn extended_connect(
+    head: &Head<'_>,
+    protocol: Option<&str>,
+    wanted: &str,
+    unserved: Rule,
+) -> Result<Authority, Rejected> {
     if !matches!(head.version, Version::HTTP_2 | Version::HTTP_3) {
         return Err(Rejected::new(Rule::HttpVersion).got(format!("{:?}", head.version)));
     }
@@ -78,8 +84,8 @@ fn extended_connect(head: &Head<'_>, protocol: Option<&str>) -> Result<Authority
     }
     match protocol {
         None => return Err(Rejected::new(Rule::Tunnel).got("no :protocol")),
-        Some(HTTP2_PROTOCOL) => {}
-        Some(other) => return Err(Rejected::new(Rule::Protocol).got(other)),
+        Some(protocol) if protocol == wanted => {}
+        Some(other) => return Err(Rejected::new(unserved).got(other)),
     }
     let missing = |name: &str| Rejected::new(Rule::PseudoHeaders).got(format!("no {name}"));
     // Without an `:authority`, an `http::Uri` cannot have a scheme, so it is missed first.
@@ -100,7 +106,7 @@ fn extended_connect(head: &Head<'_>, protocol: Option<&str>) -> Result<Authority
     authority(target.as_bytes()).ok_or_else(|| Rejected::new(Rule::Host).got(target))
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Rejected> {
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Rejected> {
     if let Some(name) = CONNECTION_SPECIFIC.iter().find(|name| headers.contains_key(*name)) {
         return Err(Rejected::new(Rule::ConnectionSpecific).got(name.as_str()));
     }
@@ -112,7 +118,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Rejected> {
 }
 
 /// "The server replies with 2xx" (§5). No `Content-Length` (RFC 9110 §9.3.6).
-fn opened(agreed: &Agreement) -> Response<()> {
+pub(super) fn opened(agreed: &Agreement) -> Response<()> {
     let mut response = Response::new(());
     *response.version_mut() = Version::HTTP_2;
     agreed.answer(response.headers_mut());

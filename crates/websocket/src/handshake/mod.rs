@@ -44,6 +44,7 @@ mod misuse;
 pub mod negotiate;
 mod origin;
 mod rejected;
+mod upgrade;
 
 pub use accept::{AcceptPolicy, Accepted, accept, check_request};
 pub use connect::{Attempt, ConnectOptions, Established, request};
@@ -52,6 +53,7 @@ pub use misuse::Misuse;
 pub use negotiate::{Extension, Extensions};
 pub use origin::OriginPolicy;
 pub use rejected::{Rejected, Rule};
+pub use upgrade::{UpgradeAttempt, accept_upgrade, accept_upgrade_http2, request_upgrade};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

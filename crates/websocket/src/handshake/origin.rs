@@ -49,6 +49,22 @@ impl OriginPolicy {
         }
     }
 
+    /// Judges the `Origin` of a request that is no WebSocket handshake, such as for another protocol of the same server. `host` is
+    /// what the request's `Host` says; where it says nothing that can be read, no origin is the same. `secure` is as in
+    /// [`AcceptPolicy`](super::AcceptPolicy::secure).
+    ///
+    /// # Errors
+    /// The rule on `Origin`.
+    pub fn admits(&self, headers: &HeaderMap, host: &[u8], secure: Option<bool>) -> Result<(), Rejected> {
+        let host = str::from_utf8(host).ok().and_then(|host| Authority::parse(host).ok());
+        match (self, host) {
+            (_, Some(host)) => self.judge(headers, &host, secure),
+            (Self::Any, None) => Ok(()),
+            (_, None) if !headers.contains_key(ORIGIN) => Ok(()),
+            (_, None) => Err(Rejected::new(Rule::Origin).got("an origin, and no host to compare it with")),
+        }
+    }
+
     /// Judges the `Origin` of a request to `host`, which came over TLS or not if `secure` knows it.
     pub(super) fn judge(
         &self,

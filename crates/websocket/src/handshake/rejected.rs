@@ -92,6 +92,12 @@ pub enum Rule {
     PseudoHeaders,
     /// HTTP/2: a header of one HTTP/1.1 connection, such as `Connection` or `Upgrade`.
     ConnectionSpecific,
+    /// `Upgrade` does not name the protocol, other than WebSocket, that this upgrade is to.
+    UpgradeProtocol,
+    /// `Connection` does not name `upgrade`, on an upgrade to another protocol than WebSocket.
+    UpgradeOption,
+    /// HTTP/2: a `:protocol` that is not the one asked for, on an extended CONNECT for another protocol than WebSocket.
+    ConnectProtocol,
 }
 
 /// A rule's answer (status), where it stands (section), and what it says.
@@ -152,6 +158,9 @@ impl Rule {
             Self::Protocol => (StatusCode::NOT_IMPLEMENTED, "RFC 9220 §3", ":protocol must be websocket, the only one that is served"),
             Self::PseudoHeaders => (BAD, "RFC 8441 §4", ":scheme (http or https), :authority and :path (from the root) must all be there"),
             Self::ConnectionSpecific => (BAD, "RFC 9113 §8.2.2", "a header that is about one HTTP/1.1 connection must not be sent over HTTP/2"),
+            Self::UpgradeProtocol => (BAD, "RFC 9110 §7.8", "Upgrade must name the protocol that this is an upgrade to"),
+            Self::UpgradeOption => (BAD, "RFC 9110 §7.8", "a sender of Upgrade must also send the connection option upgrade"),
+            Self::ConnectProtocol => (StatusCode::NOT_IMPLEMENTED, "RFC 8441 §4", ":protocol must be one that is served here"),
         }
     }
 }

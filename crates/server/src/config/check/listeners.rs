@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::super::{Api, Config, Entrance, Problems, ProxyProtocol, Source, Speaks, Tls, is_loopback};
-use crate::{connection, door};
+use super::super::{Api, Auth, Config, Entrance, Problems, ProxyProtocol, Source, Speaks, Tls, is_loopback};
 
 pub(super) fn check(config: &Config, problems: &mut Problems) {
     let entrances = config.entrances();
     somewhere(config, &entrances, problems);
     named_once(config, &entrances, problems);
     for entrance in &entrances {
-        for Found { setting, text } in what_is_served(entrance).into_iter().chain(proxies(config, entrance)) {
+        for Found { setting, text } in
+            what_is_served(config, entrance).into_iter().chain(proxies(config, entrance))
+        {
             problems.push(place(config, &entrance.section, setting), format!("{}.{text}", entrance.section));
         }
     }
@@ -80,19 +81,26 @@ fn named_once(config: &Config, entrances: &[Entrance<'_>], problems: &mut Proble
     }
 }
 
-fn what_is_served(entrance: &Entrance<'_>) -> Vec<Found> {
+fn what_is_served(config: &Config, entrance: &Entrance<'_>) -> Vec<Found> {
     let mut found = Vec::new();
     if let Some(doors) = entrance.doors {
         if *entrance.speaks != Speaks::Http {
             found.push(Found::new("doors", "doors: of no use where a door is spoken from the first byte"));
         } else if !doors.any() {
             found.push(Found::new("doors", "doors: an empty list; leave it out to open all"));
-        } else if let Some(door) = door::not_built_in(doors) {
-            found.push(Found::new("doors", format!("doors: {door:?} is not built in")));
         }
     }
-    if !connection::speaks(entrance.speaks) {
-        found.push(Found::new("speaks", "speaks: this is not built in; what is built in is \"http\""));
+    if let Speaks::Stream(name) = entrance.speaks {
+        match config.services().find(|(service, _)| service == name) {
+            None => found.push(Found::new("speaks", format!("speaks: there is no service {name:?}"))),
+            Some((_, service)) if service.auth() == Auth::Ticket => {
+                let rule = format!(
+                    "speaks: the service {name:?} asks for a ticket, and a bare stream has no place for it"
+                );
+                found.push(Found::new("speaks", rule));
+            }
+            Some(_) => {}
+        }
     }
     found
 }

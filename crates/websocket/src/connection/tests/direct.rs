@@ -88,3 +88,35 @@ fn memory_follows_what_was_read_and_not_what_was_announced() {
     let capacity = server.connection.assembler_capacity();
     assert!(capacity <= 2 * 20_100, "{capacity}");
 }
+
+#[test]
+fn after_a_large_message_the_next_read_is_short_and_memory_is_there_for_as_much() {
+    let mut server = Bench::server();
+    assert_eq!(server.connection.read_hint(), usize::MAX, "nothing is known of it");
+    let large = masked(0x82, &[7; 200_000]);
+    receive_directly(&mut server, &large, 70_000);
+    let short = server.connection.read_hint();
+    assert!(short < 10_000, "{short}");
+    server.receive(&large[..short]);
+    assert_eq!(server.connection.read_hint(), usize::MAX, "in a message");
+    let (_, room) = server.connection.direct().expect("much is to come");
+    assert_eq!(room, large.len() - short, "all of it in one read");
+    receive_directly(&mut server, &large[short..], 70_000);
+    receive_directly(&mut server, &masked(0x82, &[7; 50_000]), 10_000);
+    assert_eq!(server.connection.read_hint(), usize::MAX, "smaller ones have come since");
+}
+
+#[test]
+fn what_is_expected_is_bounded_by_what_a_message_announces_and_by_a_limit() {
+    let limits = Limits { message: usize::MAX, ..Limits::default() };
+    let mut server = Bench::new(Role::Server, limits);
+    receive_directly(&mut server, &masked(0x82, &vec![7; 3 << 20]), 100_000);
+    server.receive(&masked(0x82, &[7; 100_000])[..4096]);
+    server.connection.direct().expect("much is to come");
+    assert_eq!(server.connection.assembler_capacity(), 100_000, "no more than it announces");
+    receive_directly(&mut server, &masked(0x82, &[7; 100_000])[4096..], 100_000);
+    receive_directly(&mut server, &masked(0x82, &vec![7; 3 << 20]), 100_000);
+    server.receive(&masked(0x82, &vec![7; 3 << 20])[..4096]);
+    server.connection.direct().expect("much is to come");
+    assert_eq!(server.connection.assembler_capacity(), 1 << 20, "no more than a mebibyte ahead");
+}
