@@ -13,6 +13,7 @@ mod heads;
 mod inflate;
 mod memory;
 mod objects;
+mod proxies;
 pub mod random;
 pub mod seeds;
 mod splits;
@@ -23,6 +24,7 @@ pub use frames::{frames_client, frames_server};
 pub use heads::{request_head, response_head};
 pub use inflate::{deflate, extensions, inflate};
 pub use objects::objects;
+pub use proxies::{forwarded, proxy_protocol};
 pub use url::url;
 
 /// A fuzz target: its name, its body, and what to begin with.
@@ -40,4 +42,6 @@ pub const TARGETS: &[Target] = &[
     ("inflate", inflate, inflate::inflate_seeds),
     ("deflate", deflate, inflate::deflate_seeds),
     ("extensions", extensions, inflate::extensions_seeds),
+    ("proxy_protocol", proxy_protocol, proxies::proxy_protocol_seeds),
+    ("forwarded", forwarded, proxies::forwarded_seeds),
 ];

@@ -29,6 +29,9 @@ pub(crate) struct Limits {
     /// Outbox of one peer. 1 MiB before publications wait in history instead; catching up begins below a
     /// quarter.
     pub outbox: Bounds,
+    /// Bytes in the outboxes of all clients together, counted for each though what many receive is shared. 256 MiB: what the slow
+    /// may take of a machine with 1 GiB; 256 of them may be a whole outbox behind, and 10,000 some 25 KiB each.
+    pub outbox_total: usize,
     /// Time for a credential to come. 10 s: a page asks its web service for a ticket meanwhile.
     pub connect_timeout: Duration,
     /// How long a session is good after its last link. 60 s: a tunnel, a reload, a change of network.
@@ -62,6 +65,7 @@ impl Default for Limits {
             reply: 256 << 10,
             history: 1_000,
             outbox: Bounds { high: 1 << 20, low: 256 << 10 },
+            outbox_total: 256 << 20,
             connect_timeout: Duration::from_secs(10),
             session_linger: Duration::from_secs(60),
             presence_grace: Duration::from_secs(5),

@@ -291,6 +291,7 @@ static HUB: &[HubMetric] = &[
     ("outbox_bytes", Kind::Now, "Bytes that wait in outboxes to be sent to clients", |f| f.outbox_bytes),
     ("messages_queued", Kind::Total, "Messages put into outboxes", |f| f.messages_queued_total),
     ("publications_deferred", Kind::Total, "Times that a publication found an outbox full: the slow reader gets it from history, or a gap", |f| f.publications_deferred_total),
+    ("publications_crowded_out", Kind::Total, "Those of them that would have found room, had not all outboxes together been nearly full", |f| f.publications_crowded_out_total),
     ("slow_readers_ended", Kind::Total, "Connections that ended because twice their outbox waited unread", |f| f.slow_readers_ended_total),
     ("commands", Kind::Total, "Commands received from clients", |f| f.commands_total),
     ("publications", Kind::Total, "Publications taken from clients and from the API", |f| f.publications_total),

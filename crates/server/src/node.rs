@@ -83,6 +83,7 @@ pub(crate) struct Figures {
     pub outbox_bytes: usize,
     pub messages_queued_total: usize,
     pub publications_deferred_total: usize,
+    pub publications_crowded_out_total: usize,
     pub slow_readers_ended_total: usize,
     pub commands_total: usize,
     pub publications_total: usize,
@@ -118,7 +119,7 @@ impl Node {
         let NodeSettings { name, limits, policy, session_key } = settings;
         let hub = Arc::new(Hub::new(limits.channels, limits.subscriptions));
         let key = session_key.unwrap_or_else(rand::random);
-        let outboxes = Outboxes::new(limits.outbox);
+        let outboxes = Outboxes::new(limits.outbox, limits.outbox_total);
         Arc::new(Node {
             broker: broker(hub.clone()),
             sessions: Sessions::new(key, limits.session_linger, limits.sessions),
@@ -187,6 +188,7 @@ impl Node {
             outbox_bytes: sum(&outboxes.bytes),
             messages_queued_total: sum(&outboxes.messages),
             publications_deferred_total: read(&outboxes.refused),
+            publications_crowded_out_total: read(&outboxes.crowded),
             slow_readers_ended_total: read(&outboxes.overflowed),
             commands_total: read(&counts.commands),
             publications_total: read(&counts.publications),

@@ -10,6 +10,10 @@
 //!   client that stopped reading gets to twice, and is cut off;
 //! - *control* (go_away) goes first, and the ending last: what was queued before is still written if it is
 //!   little, and dropped if it is much, for a client that does not read would not learn why it was cut off.
+//!
+//! All outboxes together have a bound as well. As they near it, each may hold no more than is still free of it: the largest, those of the
+//! slowest, meet that bound first and wait in history, and the small ones of all others go on as before. Nothing is searched
+//! for or taken away, and nobody waits.
 
 mod ending;
 
@@ -39,6 +43,10 @@ pub(crate) struct Bounds {
 /// after.
 const CONTROL_LIMIT: usize = 4;
 
+/// A part of its own bound that every outbox may hold, however full all are together: what a live channel puts in at once. With
+/// the default bound it is 16 KiB.
+const SHARE: usize = 64;
+
 /// Messages in the order in which they are to be written. One or two, which is what a live channel makes of a turn, need no
 /// heap.
 pub(crate) type Batch = SmallVec<[Encoded; 2]>;
@@ -55,12 +63,16 @@ pub(crate) struct Outbox {
 pub(crate) struct Outboxes {
     /// Of each.
     pub bounds: Bounds,
+    /// Bytes that may wait in all of them; replies and presence, which cannot be had again, go in past it.
+    pub total: usize,
     /// Bytes that wait now.
     pub bytes: Sharded,
     /// How many messages were put in.
     pub messages: Sharded,
     /// How many publications found an outbox over its bound.
     pub refused: AtomicUsize,
+    /// How many of them found it so only because all together were nearly full.
+    pub crowded: AtomicUsize,
     /// How many connections were ended because twice the bound was reached.
     pub overflowed: AtomicUsize,
 }
@@ -118,15 +130,30 @@ pub(crate) enum Item {
 }
 
 impl Outboxes {
-    /// None yet, with these bounds for each.
-    pub(crate) fn new(bounds: Bounds) -> Arc<Outboxes> {
+    /// None yet, with these bounds for each, and one for all together.
+    pub(crate) fn new(bounds: Bounds, total: usize) -> Arc<Outboxes> {
         Arc::new(Outboxes {
             bounds,
+            total,
             bytes: Sharded::default(),
             messages: Sharded::default(),
             refused: AtomicUsize::new(0),
+            crowded: AtomicUsize::new(0),
             overflowed: AtomicUsize::new(0),
         })
+    }
+}
+
+impl Outboxes {
+    /// What one that holds so many bytes may hold now: its own bound, or what is free of the bound of all, if that is less.
+    fn bound(&self, bytes: usize) -> usize {
+        let share = self.bounds.high / SHARE;
+        if bytes < share {
+            // Most of them, most of the time: not worth adding up what all hold.
+            return self.bounds.high;
+        }
+        let used = usize::try_from(self.bytes.get()).unwrap_or(usize::MAX);
+        self.total.saturating_sub(used).clamp(share, self.bounds.high)
     }
 }
 
@@ -143,12 +170,14 @@ impl Outbox {
             // Nobody will read it; the client is not behind but gone.
             return true;
         }
-        let taken = state.bytes < self.all.bounds.high;
+        let taken = state.bytes < self.all.bound(state.bytes);
         if taken {
             self.put(&mut state, message.clone());
             state.wake();
         } else {
             self.all.refused.fetch_add(1, Ordering::Relaxed);
+            let crowded = state.bytes < self.all.bounds.high;
+            self.all.crowded.fetch_add(usize::from(crowded), Ordering::Relaxed);
         }
         taken
     }
@@ -169,7 +198,8 @@ impl Outbox {
         if state.ended {
             return;
         }
-        let most = 2 * self.all.bounds.high;
+        // However full all are: a large reply alone is no sign of a reader who has stopped.
+        let most = 2 * self.all.bound(state.bytes).max(self.all.bounds.low);
         if state.bytes >= most {
             self.all.overflowed.fetch_add(1, Ordering::Relaxed);
             self.end_locked(state, Ending::slow_reader(most));
@@ -211,7 +241,8 @@ impl Outbox {
 
     /// Whether more than the bound waits: time to read no further commands.
     pub(crate) fn is_full(&self) -> bool {
-        lock(&self.state).bytes >= self.all.bounds.high
+        let bytes = lock(&self.state).bytes;
+        bytes >= self.all.bound(bytes)
     }
 
     /// The bounds it was made with.
@@ -221,7 +252,8 @@ impl Outbox {
 
     /// How many bytes may still come before the bound.
     pub(crate) fn room(&self) -> usize {
-        self.all.bounds.high.saturating_sub(lock(&self.state).bytes)
+        let bytes = lock(&self.state).bytes;
+        self.all.bound(bytes).saturating_sub(bytes)
     }
 
     /// Takes out what comes next: of messages as many as it takes to fill `room` bytes, and one at the least. The task of the
@@ -270,7 +302,7 @@ impl Outbox {
             batch.extend(rare.control.drain(..));
             // Before the queue is empty, so that writing and fetching overlap.
             if batch.is_empty()
-                && state.bytes < self.all.bounds.low
+                && state.bytes < self.all.bounds.low.min(self.all.bound(state.bytes))
                 && let Some(channel) = rare.next_behind()
             {
                 state.tidy();

@@ -305,6 +305,9 @@ async fn where_something_in_front_does_tls_what_came_to_it_in_plaintext_can_be_r
         ("Forwarded: for=192.0.2.1;proto=https\r\n", 101),
         ("Forwarded: for=6.6.6.6;proto=https, for=192.0.2.1\r\n", 403),
         ("X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https, http\r\n", 403),
+        ("X-Forwarded-Proto: https\r\n", 101),
+        ("X-Forwarded-Proto: http\r\n", 403),
+        ("X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.1\r\n", 403),
         ("", 101),
     ] {
         let (answer, _stream) = come_in(&server, "x", b"", lines).await;
@@ -358,4 +361,25 @@ async fn who_opens_a_unix_socket_can_be_trusted_to_be_the_proxy() {
 /// Whose listener for clients wants the PROXY protocol, and whose API is beside it.
 async fn start_by_proxy(more: &str) -> Running {
     start_with(&format!("{SECRETS}{BY_PROXY}[listen.api]\naddress = \"127.0.0.1:0\"\n{more}")).await
+}
+
+#[tokio::test]
+async fn in_one_http2_connection_of_a_proxy_each_websocket_is_judged_by_its_own_client() {
+    let toml = "[listen]\ntrusted = \"127.0.0.1\"\n[limits]\nhandshakes_per_address_per_s = 1";
+    let server = start_with(toml).await;
+    let client = support::http2::Client::start(dial(server.address).await).await;
+    let from = async |ip: &str| {
+        let url = format!("http://{}/connect?ticket=bad", server.address);
+        let request = support::http2::connect(&url, Some("websocket"), &[("x-forwarded-for", ip)]);
+        client.status(request).await
+    };
+    assert_eq!(from("192.0.2.2").await, 200);
+    assert_eq!(from("garbage").await, 400);
+    let mut statuses = Vec::new();
+    for _ in 0..10 {
+        statuses.push(from("6.6.6.6, 192.0.2.1").await);
+    }
+    assert_eq!(statuses[0], 200);
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert_eq!(from("192.0.2.3").await, 200, "others of the same connection are not meant");
 }

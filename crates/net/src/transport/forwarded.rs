@@ -106,9 +106,10 @@ pub fn read(
             Some((first, known)) if known.client != told.client => {
                 return Err(Unreadable::Contradiction(first, name));
             }
+            // One of the two is perhaps the client's own work: what only one says nobody has said.
             Some((_, known)) => {
-                known.secure = known.secure.or(told.secure);
-                known.host = known.host.take().or(told.host);
+                known.secure = known.secure.filter(|secure| told.secure == Some(*secure));
+                known.host = known.host.take().filter(|host| told.host.as_ref() == Some(host));
             }
             None => found = Some((name, told)),
         }
@@ -149,7 +150,10 @@ fn by_forwarded(headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Result
 
 fn by_x_forwarded(headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Result<Option<Told>, Unreadable> {
     let entries = entries(headers, &X_FORWARDED_FOR);
-    if entries.is_empty() {
+    let alone = !headers.contains_key(FORWARDED) && !headers.contains_key(X_REAL_IP);
+    let says_more = [X_FORWARDED_PROTO, X_FORWARDED_HOST].iter().any(|field| headers.contains_key(field));
+    if entries.is_empty() && !(alone && says_more) {
+        // Beside a field that names the client, these two are perhaps the client's own work.
         return Ok(None);
     }
     let nodes = entries.iter().rev().map(|entry| Node::parse("X-Forwarded-For", entry));

@@ -71,6 +71,11 @@ fn limits(config: &Config, problems: &mut Problems) {
             "limits.publication_bytes: larger than limits.outbox_bytes, so that it could never be delivered";
         problems.push(config.source("limits.publication_bytes"), rule);
     }
+    if limits.outbox > limits.outbox_total {
+        let rule =
+            "limits.outbox_total: less than limits.outbox_bytes, so that not one client could have that much";
+        problems.push(config.source("limits.outbox_total"), rule);
+    }
     if limits.publication > limits.request {
         let rule = "limits.publication_bytes: larger than limits.request_bytes, so that the API could never publish it";
         problems.push(config.source("limits.publication_bytes"), rule);

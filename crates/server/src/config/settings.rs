@@ -43,6 +43,7 @@ pub(super) const VARIABLE_PREFIX: &str = "TRUNKLINE_";
 pub(super) const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 pub(super) const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
 /// Above the largest count that any machine of today has a use for, and far below what overflows when multiplied.
 pub(super) const MANY: u64 = 100_000_000;
 /// A day: a longer timeout is none.
@@ -335,6 +336,14 @@ const OTHER_SETTINGS: &[Setting] = &[
         "What may wait to be sent to one connection; past it the namespace's `slow_reader` decides.",
         |c, v| {
             c.limits.outbox = v.bytes(4 * KIB..=GIB)?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "limits.outbox_total" = "\"256 MiB\"",
+        "What may wait to be sent to all clients together, counted for each; near it the outboxes of the slowest are bounded by what is left.",
+        |c, v| {
+            c.limits.outbox_total = v.bytes(4 * KIB..=TIB)?;
             Ok(())
         }
     ),

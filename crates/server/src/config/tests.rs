@@ -197,6 +197,10 @@ fn contradictions_are_told() {
             "[limits]\npublication_bytes = \"2 MiB\"\noutbox_bytes = \"4 MiB\"\nrequest_bytes = \"4 MiB\"",
             "trunkline.toml:2: limits.publication_bytes: larger than limits.message_bytes",
         ),
+        (
+            "[limits]\noutbox_total = \"512 KiB\"",
+            "trunkline.toml:2: limits.outbox_total: less than limits.outbox_bytes",
+        ),
         ("[limits]\noutbox_bytes = \"8 KiB\"", "limits.publication_bytes: larger than limits.outbox_bytes"),
         ("[limits]\nrequest_bytes = \"8 KiB\"", "limits.publication_bytes: larger than limits.request_bytes"),
         ("[limits]\ncommands_per_s = 1000", "limits.commands_burst: less than"),
@@ -305,6 +309,10 @@ fn what_a_proxy_says_is_only_taken_from_listed_ones() {
             Some("trunkline.toml:7: listen.tls: \"offloaded\" needs listen.trusted"),
         ),
         ("address = \"0.0.0.0:80\"\ntls = \"offloaded\"\ntrusted = \"10.0.0.1\"", None),
+        (
+            "[listen.api]\naddress = \"0.0.0.0:81\"\ntls = \"offloaded\"",
+            Some("trunkline.toml:8: listen.api.tls: \"offloaded\" needs listen.trusted"),
+        ),
     ] {
         let found = problems(&format!("{secrets}[listen]\n{listen}"));
         assert_eq!(found.len(), usize::from(begins.is_some()), "{listen}: {found:#?}");

@@ -420,5 +420,5 @@ impl Client {
 }
 
 fn outbox() -> Arc<Outbox> {
-    Arc::new(Outbox::new(Outboxes::new(Bounds { high: 4_000, low: 1_000 })))
+    Arc::new(Outbox::new(Outboxes::new(Bounds { high: 4_000, low: 1_000 }, usize::MAX)))
 }

@@ -8,7 +8,7 @@ use super::*;
 const BOUNDS: Bounds = Bounds { high: 1_000, low: 400 };
 
 fn outbox() -> (Outbox, Arc<Outboxes>) {
-    let all = Outboxes::new(BOUNDS);
+    let all = Outboxes::new(BOUNDS, usize::MAX);
     (Outbox::new(all.clone()), all)
 }
 
@@ -224,4 +224,69 @@ fn who_has_no_room_is_woken_by_the_end_alone() {
 fn a_close_reason_fits_into_a_close_frame() {
     let ending = Ending::new(Code::Internal, "ü".repeat(100));
     assert_eq!(ending.reason().len(), 122, "cut between characters, at most 123 bytes");
+}
+
+/// Outboxes that together may hold so many bytes.
+fn outboxes<const N: usize>(total: usize) -> (Arc<Outboxes>, [Outbox; N]) {
+    let all = Outboxes::new(BOUNDS, total);
+    (all.clone(), std::array::from_fn(|_| Outbox::new(all.clone())))
+}
+
+#[test]
+fn as_much_waits_in_all_together_as_the_limit_and_what_is_one_too_many_is_caught_up_later() {
+    let (all, [slow, slower]) = outboxes(1_000);
+    let fill = |outbox: &Outbox| (0..20).filter(|_| outbox.offer(&message("x"))).count();
+    // Half of what there is: as much as the other then may have too.
+    assert_eq!(fill(&slow), 5);
+    assert_eq!(fill(&slower), 3);
+    assert!(all.bytes.get() <= 1_000);
+    assert_eq!(all.crowded.load(Ordering::Relaxed), 15 + 17);
+    assert!(slow.is_full() && slow.room() == 0);
+    // The slow one is read, and there is room for both again.
+    assert_eq!(drain(&slow).len(), 5);
+    assert!(slower.offer(&message("again")));
+}
+
+#[test]
+fn whoever_reads_is_sent_everything_while_the_outboxes_of_those_who_do_not_are_full() {
+    let (all, boxes) = outboxes::<40>(1_000);
+    let [reader, stopped @ ..] = &boxes;
+    for number in 0..100 {
+        for outbox in stopped {
+            outbox.offer(&message("x"));
+        }
+        assert!(reader.offer(&message(&number.to_string())), "{number}: {} bytes wait", all.bytes.get());
+        assert_eq!(drain(reader), [number.to_string()]);
+    }
+    // Each has its share and one message more at the most.
+    assert!(all.bytes.get() <= 1_000 + 40 * 100);
+}
+
+#[test]
+fn catching_up_waits_for_room_in_all_together_and_never_for_an_outbox_that_is_empty() {
+    let (_, [behind, other]) = outboxes(500);
+    for _ in 0..3 {
+        behind.offer(&message("x"));
+        other.push(message("y"));
+    }
+    behind.behind(&channel("c"));
+    assert_eq!(drain(&behind), ["x", "x", "catch up c"], "no step is due that would find no room");
+    other.push(message("y"));
+    other.push(message("y"));
+    behind.behind(&channel("c"));
+    assert_eq!(drain(&behind), ["catch up c"], "nothing waits in it: it has its share");
+}
+
+#[test]
+fn a_large_reply_while_all_are_full_is_no_reason_to_end_a_connection() {
+    let (_, [client, other]) = outboxes(100);
+    other.push(message("y"));
+    for _ in 0..8 {
+        client.push(message("reply"));
+    }
+    assert!(!drain(&client).iter().any(|word| word.starts_with("end")));
+    for _ in 0..9 {
+        client.push(message("reply"));
+    }
+    assert_eq!(drain(&client), ["end too_many"], "twice the low bound is enough");
 }

@@ -37,7 +37,7 @@ impl World {
 }
 
 fn outbox() -> Arc<Outbox> {
-    Arc::new(Outbox::new(Outboxes::new(Limits::default().outbox)))
+    Arc::new(Outbox::new(Outboxes::new(Limits::default().outbox, usize::MAX)))
 }
 
 fn allowance() -> Arc<Allowance> {

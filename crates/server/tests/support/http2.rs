@@ -50,6 +50,13 @@ impl Client {
         Ok(Response::from_parts(head, String::from_utf8(bytes).expect("text")))
     }
 
+    /// Asks for something, reads how it is answered, and leaves it at that.
+    pub(crate) async fn status(&self, request: Request<()>) -> u16 {
+        let mut ready = within(self.send.clone().ready()).await.expect("the connection is open");
+        let (answer, _stream) = ready.send_request(request, false).expect("open");
+        within(answer).await.expect("an answer").status().as_u16()
+    }
+
     /// Asks for something whose answer does not end; gives its head, and its body to be read.
     pub(crate) async fn open(&self, url: &str) -> (Response<()>, h2::RecvStream) {
         let request = Request::get(url).body(()).expect("a request");

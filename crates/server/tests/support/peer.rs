@@ -61,6 +61,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         Peer { socket, next_id: 1, pushes: VecDeque::new(), connected }
     }
 
+    /// Goes on with a socket whose `connected` was read before.
+    pub(crate) fn resume(socket: WebSocket<S>) -> Peer<S> {
+        Peer { socket, next_id: 1 << 20, pushes: VecDeque::new(), connected: Value::Null }
+    }
+
     pub(crate) fn session(&self) -> String {
         self.connected["session"].as_str().expect("a session token").to_owned()
     }

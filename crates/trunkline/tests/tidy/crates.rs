@@ -15,7 +15,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("trunkline", &["net", "server", "client"]),
     // For tests only; nothing that ships uses them.
     ("sim", &[]),
-    ("fuzzing", &["websocket", "dialect"]),
+    ("fuzzing", &["websocket", "dialect", "net"]),
 ];
 
 /// Pure crates may not pull in by dependency what they may not say in their source.

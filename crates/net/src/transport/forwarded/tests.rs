@@ -167,6 +167,23 @@ fn scheme_and_host_are_those_that_the_same_proxy_says() {
 }
 
 #[test]
+fn a_scheme_that_only_one_of_two_fields_says_may_be_the_clients_own_and_is_not_believed() {
+    let secure = |said: &[(&'static str, &str)]| {
+        read(&fields(said), ALL, ours).expect("readable").expect("something").secure
+    };
+    let by_proxy = ("forwarded", "for=192.0.2.1");
+    assert_eq!(secure(&[by_proxy, ("x-forwarded-proto", "https")]), None);
+    let forged = [by_proxy, ("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "https")];
+    assert_eq!(secure(&forged), None);
+    let both = ("forwarded", "for=192.0.2.1;proto=https");
+    assert_eq!(secure(&[both, ("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "https")]), Some(true));
+    assert_eq!(secure(&[both, ("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "http")]), None);
+    // The proxy itself, as for a health check: it names no client.
+    let told = read(&fields(&[("x-forwarded-proto", "https")]), ALL, ours).expect("readable");
+    assert_eq!(told, Some(Told { client: None, secure: Some(true), host: None }));
+}
+
+#[test]
 fn an_upstream_is_told_what_is_verified_and_nothing_else() {
     let said = [
         ("forwarded", "for=6.6.6.6"),

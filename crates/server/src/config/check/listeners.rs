@@ -1,6 +1,7 @@
 //! Every listener has somewhere to listen and something to serve, and what it is told by a proxy comes from a listed one.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use super::super::{Api, Auth, Config, Entrance, Problems, ProxyProtocol, Source, Speaks, Tls, is_loopback};
 
@@ -14,6 +15,12 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
         {
             problems.push(place(config, &entrance.section, setting), format!("{}.{text}", entrance.section));
         }
+    }
+    if let Api::Apart(api) = &config.listen.api
+        && let Some(Found { setting, text }) =
+            offloaded_by_nobody(config, &api.address, config.tls_of(api.tls))
+    {
+        problems.push(place(config, "listen.api", setting), format!("listen.api.{text}"));
     }
 }
 
@@ -112,10 +119,14 @@ fn proxies(config: &Config, entrance: &Entrance<'_>) -> Vec<Found> {
             found.push(Found::new("proxy_protocol", rule));
         }
     }
-    let open = entrance.address.iter().any(|address| !is_loopback(*address));
-    if open && entrance.tls == Tls::Offloaded && trusted.networks.is_empty() {
-        let rule = "tls: \"offloaded\" needs listen.trusted, the networks of what does the TLS";
-        found.push(Found::new("tls", rule));
-    }
+    found.extend(offloaded_by_nobody(config, entrance.address, entrance.tls));
     found
+}
+
+/// Off loopback somebody in particular does the TLS.
+fn offloaded_by_nobody(config: &Config, addresses: &[SocketAddr], tls: Tls) -> Option<Found> {
+    let open = addresses.iter().any(|address| !is_loopback(*address));
+    let nobody = open && tls == Tls::Offloaded && config.listen.trusted.networks.is_empty();
+    let rule = "tls: \"offloaded\" needs listen.trusted, the networks of what does the TLS";
+    nobody.then(|| Found::new("tls", rule))
 }
