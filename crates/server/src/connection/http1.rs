@@ -59,6 +59,9 @@ async fn by_head(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead,
         return door::stream::over_stream(app, remote, stream, head, target).await;
     }
     match check_request(&head.request) {
+        Ok(()) if site.serves.doors.sse && door::sse::is_stream(&head.request) => {
+            door::sse::over_stream(app, remote, stream, head.request).await;
+        }
         Ok(()) => over_hyper(app, site, stream, head, remote).await,
         Err(rejected) => refuse_head(app, stream, &rejected.into()).await,
     }
