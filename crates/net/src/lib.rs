@@ -96,7 +96,7 @@ pub use transport::acme;
 pub use transport::http2;
 #[cfg(feature = "tls")]
 pub use transport::tls;
-pub use transport::{http1, tcp};
+pub use transport::{forwarded, http1, proxy_protocol, tcp};
 pub use trunkline_websocket::deflate::{self, DeflateConfig};
 pub use trunkline_websocket::handshake;
 pub use trunkline_websocket::url;

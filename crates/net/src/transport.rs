@@ -2,9 +2,11 @@
 
 #[cfg(feature = "acme")]
 pub mod acme;
+pub mod forwarded;
 pub mod http1;
 #[cfg(feature = "http2")]
 pub mod http2;
+pub mod proxy_protocol;
 pub mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -37,7 +37,7 @@ mod tests;
 mod tls;
 
 pub(crate) use listen::Entrance;
-pub use listen::{Api, ApiListen, Doors, Listen, NamedListener, ProxyProtocol, Speaks, Trusted};
+pub use listen::{Api, ApiListen, Doors, Forged, Listen, NamedListener, ProxyProtocol, Speaks, Trusted};
 pub use problem::{Problem, Problems, Source};
 pub use secret::{Secret, SessionKey};
 pub(crate) use service::{Auth, BUILT_IN, ServiceConfig, UpstreamAddress};

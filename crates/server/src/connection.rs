@@ -1,27 +1,30 @@
 //! From an accepted stream to a door or to plain HTTP.
 //!
 //! ```text
-//! accept ─▶ admit ─▶ TLS, where the listener has it ─▶ HTTP/1.1 ─▶ a door, or hyper and the routes
-//!                        (ALPN, or the first bytes) └▶ HTTP/2 ─▶ for each stream: a door, or the routes
+//! accept ─▶ admit ─▶ PROXY protocol ─▶ TLS, where the listener has them ─▶ HTTP/1.1 ─▶ a door, or hyper and the routes
+//!                                          (ALPN, or the first bytes) ├▶ HTTP/2 ─▶ for each stream: a door, or the routes
+//!                                                                     └▶ a door that is spoken from the first byte
 //! ```
 
 mod http1;
 mod http2;
 mod patient;
+mod proxied;
 mod raw;
+mod remote;
 mod tls;
 
 pub(crate) use http2::too_many_headers;
 pub(crate) use patient::Patient;
+pub(crate) use remote::{Remote, Way};
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use tokio::sync::Semaphore;
 use trunkline_net::http1::{Rewind, refuse};
@@ -29,13 +32,12 @@ use trunkline_net::http2::{ALPN, Http, sniff};
 use trunkline_net::tls::ServerTls;
 
 use crate::App;
-use crate::address::ClientAddress;
-use crate::admission::{Admitted, NotAdmitted};
-use crate::config::{Doors, Speaks, Tls};
+use crate::address::{ClientAddress, Known};
+use crate::admission::NotAdmitted;
+use crate::config::Speaks;
 use crate::http::{TRUNKLINE, VERSION};
 use crate::listener::{Listener, Serves, Terms};
 use crate::metrics::Reason;
-use crate::shutdown::Live;
 use crate::stream::Stream;
 
 /// How long accepting pauses when the system has nothing to accept with: long enough for a connection to end,
@@ -45,71 +47,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Refusals that may be under way at once. Each waits up to a second for its client to read it; a flood of those who are
 /// refused is answered by closing.
 const REFUSALS: usize = 256;
-
-/// Who is at the other end of one connection, counted until the last holder of it is gone. A WebSocket in an HTTP/2
-/// connection is a connection of its own, and has one of its own.
-#[derive(Debug)]
-pub(crate) struct Remote {
-    address: ClientAddress,
-    /// By what way it came.
-    pub(crate) way: Way,
-    admitted: Admitted,
-    /// Whether the next handshake was counted already.
-    prepaid: AtomicBool,
-    _live: Live,
-}
-
-/// What the listener says of the connections that come to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Way {
-    /// Who does TLS.
-    pub(crate) tls: Tls,
-    /// The doors that are open over HTTP.
-    pub(crate) doors: Doors,
-}
-
-impl Remote {
-    pub(crate) fn new(app: &App, address: ClientAddress, way: Way, admitted: Admitted) -> Arc<Remote> {
-        Arc::new(Remote { address, way, admitted, prepaid: AtomicBool::new(false), _live: app.stop.enter() })
-    }
-
-    /// Whose it is, as far as is known by now.
-    pub(crate) fn address(&self) -> ClientAddress {
-        self.address
-    }
-
-    /// Whether this server did TLS for it.
-    pub(crate) fn tls(&self) -> bool {
-        self.way.tls == Tls::On
-    }
-
-    /// Whether nobody between the client and us can read what is said, nor take it for something else: TLS, of ours or of a listed
-    /// proxy, a unix socket, loopback. What is not masked is said nowhere else.
-    pub(crate) fn is_private(&self, app: &App) -> bool {
-        let Some(ip) = self.address.ip() else { return true };
-        let proxied = self.way.tls == Tls::Offloaded && app.config.listen.trusted.contains(ip);
-        self.tls() || ip.is_loopback() || proxied
-    }
-
-    /// Counts a handshake of its address.
-    pub(crate) fn handshake(&self) -> Result<(), NotAdmitted> {
-        if self.prepaid.swap(false, Ordering::Relaxed) {
-            return Ok(());
-        }
-        self.admitted.handshake(Instant::now())
-    }
-
-    /// Its TLS handshake was counted: the first upgrade in it is not counted again.
-    fn prepay(&self) {
-        self.prepaid.store(true, Ordering::Relaxed);
-    }
-
-    /// One more connection of the same remote, inside the one that it has.
-    pub(crate) fn another(&self, app: &App) -> Result<Arc<Remote>, NotAdmitted> {
-        let admitted = app.admission.admit(self.address, Instant::now())?;
-        Ok(Remote::new(app, self.address, self.way, admitted))
-    }
-}
 
 /// What one listener serves, and by what.
 struct Site {
@@ -163,10 +100,15 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 fn admit(app: &Arc<App>, site: &Arc<Site>, stream: Stream, address: ClientAddress) {
-    match app.admission.admit(address, Instant::now()) {
+    if site.terms.proxy_protocol && !app.admission.trusts(address) {
+        app.metrics.rejected(Reason::ProxyNotListed);
+        tracing::debug!(?address, "closed a connection that is of no listed proxy");
+        return;
+    }
+    match app.admission.admit(Known::by_socket(address), Instant::now()) {
         Ok(admitted) => {
             let way = Way { tls: site.terms.tls, doors: site.serves.doors };
-            let remote = Remote::new(app, address, way, admitted);
+            let remote = Remote::new(app, way, admitted);
             tokio::spawn(serve(app.clone(), site.clone(), stream, remote));
         }
         Err(why) => turn_away(app, site, stream, why),
@@ -189,19 +131,27 @@ fn turn_away(app: &App, site: &Site, mut stream: Stream, why: NotAdmitted) {
     });
 }
 
+/// How soon a client may try again that was not admitted, in seconds: one that is too fast has a token again within one, and
+/// places come free when somebody leaves, which nobody can foretell.
+const RETRY_FAST: HeaderValue = HeaderValue::from_static("1");
+const RETRY_FULL: HeaderValue = HeaderValue::from_static("10");
+
 /// The answer to a connection or handshake that was not admitted.
 pub(crate) fn not_admitted(why: NotAdmitted) -> Response<String> {
-    match why {
+    let (status, text, retry) = match why {
         NotAdmitted::Full => {
-            refusal(StatusCode::SERVICE_UNAVAILABLE, "there is no room for one more connection")
+            (StatusCode::SERVICE_UNAVAILABLE, "there is no room for one more connection", RETRY_FULL)
         }
         NotAdmitted::TooManyFromAddress => {
-            refusal(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address")
+            (StatusCode::TOO_MANY_REQUESTS, "too many connections from this address", RETRY_FULL)
         }
         NotAdmitted::TooFastFromAddress => {
-            refusal(StatusCode::TOO_MANY_REQUESTS, "too many handshakes a second from this address")
+            (StatusCode::TOO_MANY_REQUESTS, "too many handshakes a second from this address", RETRY_FAST)
         }
-    }
+    };
+    let mut response = refusal(status, text);
+    response.headers_mut().insert(RETRY_AFTER, retry);
+    response
 }
 
 fn reason(why: NotAdmitted) -> Reason {
@@ -233,6 +183,14 @@ async fn serve(app: Arc<App>, site: Arc<Site>, stream: Stream, remote: Arc<Remot
 
 async fn by_first_bytes(app: &Arc<App>, site: &Site, stream: Stream, remote: &Arc<Remote>) {
     let opening = async {
+        let mut stream = stream;
+        if site.terms.proxy_protocol {
+            let known = proxied::read(app, &mut stream, remote).await?;
+            if let Err(why) = remote.belongs_to(known) {
+                turn_away(app, site, stream, why);
+                return None;
+            }
+        }
         let stream = match (&site.tls, stream) {
             (Some(tls), Stream::Tcp(stream)) => tls::shake_hands(app, site, tls, stream, remote).await?,
             (_, stream) => stream,
@@ -308,13 +266,14 @@ async fn by_preface(app: &App, mut stream: Stream) -> Option<Spoken> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Doors, Tls};
     use crate::{Config, Server};
 
     /// A remote that is counted by its address.
     fn remote(server: &Server) -> Arc<Remote> {
-        let address = ClientAddress::socket("192.0.2.1".parse().expect("an address"));
-        let admitted = server.app.admission.admit(address, Instant::now()).expect("room");
-        Remote::new(&server.app, address, Way { tls: Tls::On, doors: Doors::ALL }, admitted)
+        let known = Known::by_socket(ClientAddress::socket("192.0.2.1".parse().expect("an address")));
+        let admitted = server.app.admission.admit(known, Instant::now()).expect("room");
+        Remote::new(&server.app, Way { tls: Tls::On, doors: Doors::ALL }, admitted)
     }
 
     fn server(limits: &str) -> Server {
@@ -337,10 +296,10 @@ mod tests {
     fn a_websocket_in_an_http2_connection_counts_against_its_address_until_it_ends() {
         let server = server("connections_per_address = 2");
         let remote = remote(&server);
-        let socket = remote.another(&server.app).expect("room for two");
-        assert_eq!(remote.another(&server.app).err(), Some(NotAdmitted::TooManyFromAddress));
+        let socket = remote.another(&server.app, remote.known()).expect("room for two");
+        assert_eq!(remote.another(&server.app, remote.known()).err(), Some(NotAdmitted::TooManyFromAddress));
         drop(remote);
-        let second = socket.another(&server.app).expect("the connection itself has gone");
+        let second = socket.another(&server.app, socket.known()).expect("the connection itself has gone");
         assert_eq!(server.app.metrics.connections.get(), 2);
         drop((socket, second));
         assert_eq!(server.app.metrics.connections.get(), 0);
@@ -354,6 +313,7 @@ mod tests {
             assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
             assert_eq!(response.headers()[CONNECTION], "close");
             assert!(response.body().contains("address"));
+            assert!(response.headers().contains_key(RETRY_AFTER));
         }
     }
 

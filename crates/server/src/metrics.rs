@@ -88,7 +88,7 @@ impl Metrics {
             rejected: family(
                 r,
                 "rejected",
-                "Connections that were turned away before a handshake or request, by reason",
+                "Connections and requests that were turned away before they were looked into, by reason",
             ),
             handshakes: family(r, "handshakes", "Upgrades asked of the doors, by outcome"),
             websockets: family(

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use trunkline_net::forwarded::Reads;
 
 use super::{Config, Tls, is_loopback};
 use crate::address::canonical;
@@ -23,6 +24,12 @@ pub struct Listen {
     pub doors: Option<Doors>,
     /// Where one's own proxies are, for every listener.
     pub trusted: Trusted,
+    /// By which fields they tell of clients.
+    pub forwarded: Reads,
+    /// What becomes of such fields that come from elsewhere.
+    pub forged: Forged,
+    /// Whether listeners for clients with [`Tls::Offloaded`] refuse what is not said to have come by TLS.
+    pub https_only: bool,
     /// Where the HTTP API, health and metrics are served.
     pub api: Api,
 }
@@ -115,6 +122,16 @@ impl Trusted {
         let ip = canonical(ip);
         self.networks.iter().any(|network| network.contains(&ip))
     }
+}
+
+/// What becomes of a request with fields that only a proxy has a reason to write, from who is not one of one's own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Forged {
+    /// They change nothing.
+    #[default]
+    Ignore,
+    /// It is answered 400.
+    Reject,
 }
 
 /// Where the HTTP API, health and metrics are served.
@@ -210,6 +227,9 @@ impl Default for Listen {
             proxy_protocol: ProxyProtocol::Off,
             doors: None,
             trusted: Trusted::default(),
+            forwarded: Reads { forwarded: true, x_forwarded: true, x_real_ip: false },
+            forged: Forged::Ignore,
+            https_only: false,
             api: Api::Local,
         }
     }

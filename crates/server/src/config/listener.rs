@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
+use trunkline_net::forwarded::Reads;
 
 use super::given::{Expected, Given};
 use super::readers::{apart, tls};
 use super::settings::{Setting, setting};
-use super::{Api, Config, Doors, NamedListener, ProxyProtocol, Speaks, Trusted};
+use super::{Api, Config, Doors, Forged, NamedListener, ProxyProtocol, Speaks, Trusted};
 
 /// `[listen]`.
 pub(super) const LISTEN_SETTINGS: &[Setting<Config>] = &[
@@ -44,6 +45,30 @@ pub(super) const LISTEN_SETTINGS: &[Setting<Config>] = &[
         "Whether connections begin with a PROXY protocol header, version 1 or 2: `\"required\"`, and only from `listen.trusted`; or `\"off\"`.",
         |c, v| {
             c.listen.proxy_protocol = proxy_protocol(v)?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "listen.forwarded" = "[\"forwarded\", \"x-forwarded-for\"]",
+        "The fields by which your proxies tell of clients: a list of `\"forwarded\"`, `\"x-forwarded-for\"` (with `-Proto` and `-Host`), `\"x-real-ip\"`. Best the one that they write.",
+        |c, v| {
+            c.listen.forwarded = reads(v)?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "listen.forged" = "\"ignore\"",
+        "What becomes of such fields from other addresses: `\"ignore\"`, they change nothing; `\"reject\"`, the request is answered 400.",
+        |c, v| {
+            c.listen.forged = v.choice(&[("ignore", Forged::Ignore), ("reject", Forged::Reject)])?;
+            Ok(())
+        }
+    ),
+    setting!(
+        "listen.https_only" = "false",
+        "Whether listeners with `tls = \"offloaded\"` refuse (403) what did not come to the proxy by TLS, or of which it does not say so.",
+        |c, v| {
+            c.listen.https_only = v.bool()?;
             Ok(())
         }
     ),
@@ -150,6 +175,23 @@ fn doors(given: &Given) -> Result<Doors, Expected> {
         }
     }
     Ok(doors)
+}
+
+fn reads(given: &Given) -> Result<Reads, Expected> {
+    let mut reads = Reads { forwarded: false, x_forwarded: false, x_real_ip: false };
+    for name in given.list()? {
+        match name {
+            "forwarded" => reads.forwarded = true,
+            "x-forwarded-for" => reads.x_forwarded = true,
+            "x-real-ip" => reads.x_real_ip = true,
+            other => {
+                return Err(format!(
+                    "a list of \"forwarded\", \"x-forwarded-for\", \"x-real-ip\", not {other:?}"
+                ));
+            }
+        }
+    }
+    Ok(reads)
 }
 
 fn speaks(given: &Given) -> Result<Speaks, Expected> {

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,7 +19,7 @@ use trunkline_net::handshake::{Rejected, Rule, check_request};
 use trunkline_net::http1::{RequestHead, Rewind, read_request, refuse};
 use trunkline_net::{Error, Why};
 
-use super::{Patient, Remote, Site, refusal};
+use super::{Patient, Remote, Site, not_admitted, proxied, reason, refusal};
 use crate::App;
 use crate::door;
 use crate::door::stream::Target;
@@ -51,17 +51,30 @@ pub(super) async fn serve(
     }
 }
 
-async fn by_head(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead, remote: &Arc<Remote>) {
-    if site.serves.doors.any() && door::wants(&head.request) {
+async fn by_head(
+    app: &Arc<App>,
+    site: &Site,
+    mut stream: Stream,
+    mut head: RequestHead,
+    remote: &Arc<Remote>,
+) {
+    let wanted = site.serves.doors.any() && door::wants(&head.request);
+    let target = stream_target(app, site, &head.request);
+    let events = site.serves.doors.sse && door::sse::is_stream(&head.request);
+    if (wanted || target.is_some() || events)
+        && let Err(refused) = recognise(app, remote, head.request.headers_mut())
+    {
+        let _ = refuse(&mut stream, &refused).await;
+        return;
+    }
+    if wanted {
         return door::over_stream(app, remote, stream, head).await;
     }
-    if let Some(target) = stream_target(app, site, &head.request) {
+    if let Some(target) = target {
         return door::stream::over_stream(app, remote, stream, head, target).await;
     }
     match check_request(&head.request) {
-        Ok(()) if site.serves.doors.sse && door::sse::is_stream(&head.request) => {
-            door::sse::over_stream(app, remote, stream, head.request).await;
-        }
+        Ok(()) if events => door::sse::over_stream(app, remote, stream, head.request).await,
         Ok(()) => over_hyper(app, site, stream, head, remote).await,
         Err(rejected) => refuse_head(app, stream, &rejected.into()).await,
     }
@@ -70,6 +83,31 @@ async fn by_head(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead,
 /// Which service a request is for, if it is for one.
 pub(super) fn stream_target<B>(app: &App, site: &Site, request: &http::Request<B>) -> Option<Target> {
     if site.serves.doors.stream { door::stream::target(app, request) } else { None }
+}
+
+/// The connection becomes that of the client whose request for a door this is: with it or its refusal the HTTP connection ends.
+fn recognise(app: &App, remote: &Remote, headers: &mut HeaderMap) -> Result<(), Box<Response<String>>> {
+    let client = proxied::known(app, remote, headers)?;
+    remote.belongs_to(client).map_err(|why| {
+        app.metrics.rejected(reason(why));
+        Box::new(not_admitted(why))
+    })
+}
+
+/// The remote of one request: that of the connection, or, if a proxy brings it for somebody, one of its own.
+pub(super) fn remote_of<B>(
+    app: &App,
+    remote: &Arc<Remote>,
+    request: &mut http::Request<B>,
+) -> Result<Arc<Remote>, Box<Response<String>>> {
+    let client = proxied::known(app, remote, request.headers_mut())?;
+    if client == remote.known() {
+        return Ok(remote.clone());
+    }
+    remote.another(app, client).map_err(|why| {
+        app.metrics.rejected(reason(why));
+        Box::new(not_admitted(why))
+    })
 }
 
 /// Answers a head that could not be read.
@@ -98,17 +136,21 @@ pub(super) async fn refuse_head(app: &App, mut stream: Stream, error: &Error) {
 /// Everything that is no door: hyper reads on, beginning with the head that was read already.
 async fn over_hyper(app: &Arc<App>, site: &Site, stream: Stream, head: RequestHead, remote: &Arc<Remote>) {
     let service = service_fn(|request: http::Request<Incoming>| {
-        let (router, remote) = (site.router.clone(), remote.clone());
+        let (app, router, remote) = (app.clone(), site.router.clone(), remote.clone());
         let checked = check_request(&request);
-        let (app, target) = (app.clone(), stream_target(app, site, &request));
+        let target = stream_target(&app, site, &request);
         async move {
             if let Err(rejected) = checked {
                 return Ok(broken_request(&rejected).map(Body::from));
             }
+            let mut request = request.map(Body::new);
+            let remote = match remote_of(&app, &remote, &mut request) {
+                Ok(remote) => remote,
+                Err(refused) => return Ok(refused.map(Body::from)),
+            };
             if let Some(target) = target {
                 return Ok(door::stream::over_http(&app, &remote, request, target).await);
             }
-            let mut request = request.map(Body::new);
             request.extensions_mut().insert(remote);
             let Ok(response) = router.oneshot(request).await;
             Ok::<_, Infallible>(response)

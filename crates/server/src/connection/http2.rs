@@ -9,7 +9,8 @@ use tower::ServiceExt;
 use trunkline_net::http1::Rewind;
 use trunkline_net::http2::{Exchange, Incoming, Server};
 
-use super::{Remote, Site, http1, refusal};
+use super::http1::remote_of;
+use super::{Remote, Site, http1, proxied, refusal};
 use crate::App;
 use crate::door;
 use crate::stream::Stream;
@@ -38,7 +39,13 @@ pub(super) async fn serve(app: &Arc<App>, site: &Site, stream: Rewind<Stream>, r
             }
         };
         match incoming {
-            Some(Ok(Incoming::Connect(connect))) => door::over_http2(app, site.serves, remote, connect),
+            Some(Ok(Incoming::Connect(connect))) => {
+                // Whose it is, is judged on a copy: the fields themselves are for the door.
+                match proxied::known(app, remote, &mut connect.request().headers().clone()) {
+                    Ok(client) => door::over_http2(app, site.serves, remote, client, connect),
+                    Err(refused) => connect.refuse(&refused),
+                }
+            }
             Some(Ok(Incoming::Request(exchange))) => answer(app, site, remote, exchange),
             Some(Err(error)) => {
                 tracing::debug!(address = ?remote.address(), %error, "an HTTP/2 connection ended with an error");
@@ -54,14 +61,19 @@ fn answer(app: &Arc<App>, site: &Site, remote: &Arc<Remote>, exchange: Exchange)
     let target = http1::stream_target(&app, site, exchange.request());
     tokio::spawn(async move {
         let most_headers = app.config.limits.head_headers;
-        let app = &app;
+        let asked = app.clone();
         let answered = exchange.answer(|request| async move {
+            let app = asked;
             let mut request = request.map(Body::new);
             if let Some(refused) = refused(&mut request, most_headers) {
                 return refused.map(Body::from);
             }
+            let remote = match remote_of(&app, &remote, &mut request) {
+                Ok(remote) => remote,
+                Err(refused) => return refused.map(Body::from),
+            };
             if let Some(target) = target {
-                return door::stream::over_http(app, &remote, request, target).await;
+                return door::stream::over_http(&app, &remote, request, target).await;
             }
             request.extensions_mut().insert(remote);
             let Ok(response) = router.oneshot(request).await;

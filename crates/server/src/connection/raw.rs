@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Remote;
+use super::{Remote, proxied};
 use crate::App;
 use crate::config::Speaks;
 use crate::door;
@@ -12,6 +12,9 @@ use crate::stream::Stream;
 
 /// Hands one connection to its door.
 pub(super) async fn serve(app: &Arc<App>, speaks: &Speaks, stream: Stream, remote: &Arc<Remote>) {
+    if !proxied::may_be_raw(app, remote) {
+        return;
+    }
     match speaks {
         Speaks::Lines => door::lines::raw(app, remote, stream).await,
         Speaks::Stream(service) => door::stream::mapped(app, remote, stream, Bytes::new(), service).await,

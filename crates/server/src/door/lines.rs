@@ -78,7 +78,7 @@ pub(super) fn over_hyper(app: &Arc<App>, remote: &Arc<Remote>, mut request: Requ
 
 /// A connection that is lines from its first byte: without a handshake, so that `connect` brings the credential.
 pub(crate) async fn raw(app: &Arc<App>, remote: &Arc<Remote>, mut stream: Stream) {
-    if remote.is_private(app) && remote.handshake().is_ok() {
+    if remote.may_go_unmasked(app) && remote.handshake().is_ok() {
         return start(app, remote, stream, b"", None);
     }
     let error = ErrorBody::new(Code::RateLimited, "this address may not connect now, or not in this way");

@@ -29,6 +29,7 @@ pub(crate) mod stream;
 mod websocket;
 
 use crate::App;
+use crate::address::Known;
 use crate::config::Origins;
 use crate::connection::{Patient, Remote, not_admitted, refusal, too_many_headers};
 use crate::http::{TRUNKLINE, VERSION, bearer};
@@ -138,9 +139,15 @@ fn taken_back(upgraded: hyper::Result<hyper::upgrade::Upgraded>) -> Option<(Stre
 }
 
 /// A CONNECT in an HTTP/2 connection.
-pub(crate) fn over_http2(app: &Arc<App>, serves: Serves, remote: &Arc<Remote>, connect: Connect) {
+pub(crate) fn over_http2(
+    app: &Arc<App>,
+    serves: Serves,
+    remote: &Arc<Remote>,
+    client: Known,
+    connect: Connect,
+) {
     if let Some(target) = stream::target(app, connect.request()).filter(|_| serves.doors.stream) {
-        return stream::over_http2(app, remote, connect, target);
+        return stream::over_http2(app, remote, client, connect, target);
     }
     let headers = connect.request().headers();
     let elsewhere = || connect_elsewhere(serves, &connect);
@@ -148,7 +155,7 @@ pub(crate) fn over_http2(app: &Arc<App>, serves: Serves, remote: &Arc<Remote>, c
         app.metrics.http_answered(answer.status());
         return connect.refuse(&answer);
     }
-    let (accepted, remote) = match judge_connect(app, remote, &connect) {
+    let (accepted, remote) = match judge_connect(app, remote, client, &connect) {
         Ok(accepted) => accepted,
         Err(refused) => return connect.refuse(&refused.response),
     };
@@ -189,8 +196,13 @@ fn judge_upgrade<B>(app: &App, remote: &Remote, request: &http::Request<B>) -> V
 
 /// Whether an extended CONNECT comes in (RFC 8441), and then it is a connection of its own; if not, the answer that says
 /// how it could.
-fn judge_connect(app: &App, remote: &Remote, connect: &Connect) -> Verdict<(Accepted, Arc<Remote>)> {
-    count(app, connect_verdict(app, remote, connect))
+fn judge_connect(
+    app: &App,
+    remote: &Remote,
+    client: Known,
+    connect: &Connect,
+) -> Verdict<(Accepted, Arc<Remote>)> {
+    count(app, connect_verdict(app, remote, client, connect))
 }
 
 fn count<T>(app: &App, verdict: Verdict<T>) -> Verdict<T> {
@@ -218,21 +230,35 @@ fn upgrade_verdict<B>(app: &App, remote: &Remote, request: &http::Request<B>) ->
     sign(handshake::accept(request, &policy(app, remote, headers)))
 }
 
-fn connect_verdict(app: &App, remote: &Remote, connect: &Connect) -> Verdict<(Accepted, Arc<Remote>)> {
-    let policy = policy(app, remote, connect.request().headers());
+fn connect_verdict(
+    app: &App,
+    remote: &Remote,
+    client: Known,
+    connect: &Connect,
+) -> Verdict<(Accepted, Arc<Remote>)> {
     // What is not served is not served to anybody, however many they are.
-    if connect.protocol() == Some(handshake::HTTP2_PROTOCOL) {
-        if !remote.way.doors.websocket {
-            let text = "this door is not open on this listener";
-            return refused(Outcome::NotServed, refusal(StatusCode::NOT_IMPLEMENTED, text));
-        }
+    if connect.protocol() != Some(handshake::HTTP2_PROTOCOL) {
+        let policy = policy(app, remote, connect.request().headers());
+        let accepted = sign(connect.judge(&policy))?;
+        return Ok((accepted, connection_of(app, remote, client)?));
+    }
+    if !remote.way.doors.websocket {
+        let text = "this door is not open on this listener";
+        return refused(Outcome::NotServed, refusal(StatusCode::NOT_IMPLEMENTED, text));
+    }
+    if client.address == remote.address() {
         admit(app, remote)?;
     }
-    let accepted = sign(connect.judge(&policy))?;
-    match remote.another(app) {
-        Ok(remote) => Ok((accepted, remote)),
-        Err(why) => refused(Outcome::NoRoom, not_admitted(why)),
+    let own = connection_of(app, remote, client)?;
+    if client.address != remote.address() {
+        admit(app, &own)?;
     }
+    let accepted = sign(connect.judge(&policy(app, &own, connect.request().headers())))?;
+    Ok((accepted, own))
+}
+
+fn connection_of(app: &App, remote: &Remote, client: Known) -> Verdict<Arc<Remote>> {
+    remote.another(app, client).or_else(|why| refused(Outcome::NoRoom, not_admitted(why)))
 }
 
 /// Whether a handshake is judged at all now.
@@ -253,7 +279,7 @@ fn policy(app: &App, remote: &Remote, headers: &HeaderMap) -> AcceptPolicy {
         require_subprotocol: headers.contains_key(handshake::SEC_WEBSOCKET_PROTOCOL),
         origin: origin_policy(&app.config.origins),
         // Plaintext here says nothing of what the page's browser did: a proxy in front may have taken the TLS off.
-        secure: remote.tls().then_some(true),
+        secure: remote.secure(),
         extensions: app.extensions.clone(),
         ..AcceptPolicy::default()
     }

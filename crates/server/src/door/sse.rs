@@ -150,7 +150,7 @@ async fn open(app: &Arc<App>, remote: Arc<Remote>, request: &http::Request<()>) 
     remote.handshake().map_err(refused)?;
     // In HTTP/2 it is one of many in its connection, and counts as one of its own.
     let remote = match request.version() {
-        Version::HTTP_2 => remote.another(app).map_err(refused)?,
+        Version::HTTP_2 => remote.another(app, remote.known()).map_err(refused)?,
         _ => remote,
     };
     let mut why = None;

@@ -21,6 +21,7 @@ use trunkline_net::{CloseCode, Role, Setup, WebSocket};
 
 use super::{answer, count, taken_back};
 use crate::App;
+use crate::address::Known;
 use crate::config::Auth;
 use crate::connection::{Remote, too_many_headers};
 use crate::metrics::Carriage;
@@ -118,14 +119,20 @@ pub(crate) async fn over_http<B>(
 }
 
 /// A CONNECT in an HTTP/2 connection; it is judged in a task of its own, so that the others do not wait.
-pub(crate) fn over_http2(app: &Arc<App>, remote: &Arc<Remote>, connect: Connect, target: Target) {
+pub(crate) fn over_http2(
+    app: &Arc<App>,
+    remote: &Arc<Remote>,
+    client: Known,
+    connect: Connect,
+    target: Target,
+) {
     if let Some(answer) = too_many_headers(connect.request().headers(), app.config.limits.head_headers) {
         app.metrics.http_answered(answer.status());
         return connect.refuse(&answer);
     }
     let (app, remote) = (app.clone(), remote.clone());
     tokio::spawn(async move {
-        let judged = judge::connect(&app, &remote, &connect, target).await;
+        let judged = judge::connect(&app, &remote, client, &connect, target).await;
         match count(&app, judged) {
             Err(refused) => connect.refuse(&refused.response),
             Ok(admitted) => match connect.accept(&admitted.accepted) {

@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 
 use super::Problem;
 use crate::App;
+use crate::connection::Remote;
 
 /// Lets a request through that carries the API key.
 pub(super) async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -19,6 +20,25 @@ pub(super) async fn require_key(State(app): State<Arc<App>>, request: Request, n
         Some(key) if same(key, app.api_key.reveal().as_bytes()) => next.run(request).await,
         _ => Problem::unauthenticated().into_response(),
     }
+}
+
+/// As [`require_key`], of all but clients on this machine: where only this machine can connect, a proxy may yet bring others.
+pub(super) async fn require_key_of_strangers(
+    state: State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if is_from_elsewhere(&request) {
+        require_key(state, request, next).await
+    } else {
+        next.run(request).await
+    }
+}
+
+/// Whether a trusted proxy brings this request for a client that is not on this machine.
+pub(super) fn is_from_elsewhere(request: &Request) -> bool {
+    let remote = request.extensions().get::<Arc<Remote>>();
+    remote.is_some_and(|remote| !remote.address().is_this_machine())
 }
 
 /// The token of `Authorization: Bearer <token>`, perhaps an empty one, if there is exactly one such field. The scheme's

@@ -13,6 +13,7 @@ use http::{HeaderMap, Uri};
 use serde::Deserialize;
 use trunkline_dialect::UserId;
 
+use super::auth::is_from_elsewhere;
 use super::body::Body;
 use super::{Problem, api};
 use crate::App;
@@ -88,8 +89,13 @@ struct DevTicket {
 
 /// `POST /dev/ticket`
 pub(super) async fn ticket(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    if is_from_elsewhere(&request) {
+        return Err(Problem::forbidden(
+            "dev mode is for this machine, and a proxy brings this request from another",
+        ));
+    }
     let host = loopback_host(request.headers())?;
-    let tls = request.extensions().get::<Arc<Remote>>().is_some_and(|remote| remote.tls());
+    let tls = request.extensions().get::<Arc<Remote>>().is_some_and(|remote| remote.secure() == Some(true));
     same_origin(request.headers(), if tls { "https://" } else { "http://" }, host)?;
     let Body(DevTicket { user }) = Body::from_request(request, &app).await?;
     // Not bound to an address: one browser may come as 127.0.0.1 for the page and as ::1 for the socket.

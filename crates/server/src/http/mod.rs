@@ -71,13 +71,13 @@ pub(crate) fn router(app: &Arc<App>, serves: Serves) -> Router {
             .layer(middleware::from_fn_with_state(app.clone(), auth::require_key));
         router = router.nest("/api/v1", v1).route("/healthz", get(healthz)).route("/readyz", get(readyz));
         let metrics = get(metrics);
-        router = match serves.local {
-            true => router.route("/metrics", metrics),
-            false => {
-                let key = middleware::from_fn_with_state(app.clone(), auth::require_key);
-                router.route("/metrics", metrics.layer(key))
+        let metrics = match serves.local {
+            true => {
+                metrics.layer(middleware::from_fn_with_state(app.clone(), auth::require_key_of_strangers))
             }
+            false => metrics.layer(middleware::from_fn_with_state(app.clone(), auth::require_key)),
         };
+        router = router.route("/metrics", metrics);
     }
     router
         .fallback(not_found)

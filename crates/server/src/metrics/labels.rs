@@ -11,6 +11,14 @@ pub(crate) enum Reason {
     HeadInvalid,
     HeadTooLarge,
     HeadTooSlow,
+    /// A listener wants the PROXY protocol, and this address is no listed proxy.
+    ProxyNotListed,
+    ProxyInvalid,
+    ProxyTooSlow,
+    /// The fields by which proxies tell of clients are forged, or cannot be read.
+    Forwarded,
+    /// It did not come by TLS to the proxy that does it.
+    Plaintext,
 }
 
 /// What came of an upgrade.
@@ -30,13 +38,18 @@ pub(crate) enum Outcome {
 }
 
 impl Reason {
-    pub(super) const ALL: [Reason; 6] = [
+    pub(super) const ALL: [Reason; 11] = [
         Reason::Full,
         Reason::TooManyFromAddress,
         Reason::TooFastFromAddress,
         Reason::HeadInvalid,
         Reason::HeadTooLarge,
         Reason::HeadTooSlow,
+        Reason::ProxyNotListed,
+        Reason::ProxyInvalid,
+        Reason::ProxyTooSlow,
+        Reason::Forwarded,
+        Reason::Plaintext,
     ];
 
     pub(super) fn label(self) -> Label {
@@ -47,6 +60,11 @@ impl Reason {
             Reason::HeadInvalid => "head_invalid",
             Reason::HeadTooLarge => "head_too_large",
             Reason::HeadTooSlow => "head_too_slow",
+            Reason::ProxyNotListed => "proxy_not_listed",
+            Reason::ProxyInvalid => "proxy_invalid",
+            Reason::ProxyTooSlow => "proxy_too_slow",
+            Reason::Forwarded => "forwarded",
+            Reason::Plaintext => "plaintext",
         };
         [("reason", name)]
     }

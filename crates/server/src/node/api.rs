@@ -46,6 +46,8 @@ pub(crate) struct SessionSummary {
     pub door: &'static str,
     /// From where.
     pub address: Option<IpAddr>,
+    /// Who says so: `socket`, `proxy`, `forwarded`, `ticket`; `unix` for who has no address.
+    pub address_by: &'static str,
     /// When its link was made, in milliseconds since the Unix epoch.
     pub since: u64,
     /// What it subscribes to.
@@ -162,6 +164,7 @@ impl Node {
             user: view.grant.user.clone(),
             door: view.origin.door.name(),
             address: view.origin.address.ip(),
+            address_by: view.origin.address.told_by(),
             since: view.since,
             channels: self.hub.channels_of(view.link),
             attached: view.attached,

@@ -47,7 +47,7 @@ pub(super) fn verdict<B>(app: &App, remote: &Remote, request: &Request<B>) -> Ve
     if length || headers.contains_key(TRANSFER_ENCODING) {
         return bad("an upgrade has no body");
     }
-    if !remote.is_private(app) {
+    if !remote.may_go_unmasked(app) {
         let text = "lines are not masked, and what is between us may read them as something else: \
                     this door is open over TLS, behind a listed proxy that does TLS, and on this machine";
         return refused(Outcome::NotServed, refusal(StatusCode::FORBIDDEN, text));

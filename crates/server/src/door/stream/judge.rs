@@ -13,6 +13,7 @@ use trunkline_net::stream::{SUBPROTOCOL, UPGRADE as STREAM};
 use super::super::{Verdict, admit, names, origin_policy, refused, sign};
 use super::{Target, has_upgrades};
 use crate::App;
+use crate::address::Known;
 use crate::config::{Auth, Origins};
 use crate::connection::{Remote, not_admitted, refusal};
 use crate::metrics::{Carriage, Outcome};
@@ -82,24 +83,25 @@ pub(super) async fn upgrade(
 pub(super) async fn connect(
     app: &Arc<App>,
     remote: &Arc<Remote>,
+    client: Known,
     connect: &Connect,
     target: Target,
 ) -> Verdict<Admitted> {
     let carriage = if connect.protocol() == Some(STREAM) { Carriage::Upgrade } else { Carriage::WebSocket };
-    if carriage == Carriage::Upgrade && !may_be_bare(app, remote) {
+    let remote = match remote.another(app, client) {
+        Ok(remote) => remote,
+        Err(why) => return refused(Outcome::NoRoom, not_admitted(why)),
+    };
+    if carriage == Carriage::Upgrade && !may_be_bare(app, &remote) {
         return refused(Outcome::NotServed, refusal(StatusCode::BAD_REQUEST, UNMASKED));
     }
     let service = known(target)?;
-    admit(app, remote)?;
-    let policy = policy(app, remote, service.as_deref());
+    admit(app, &remote)?;
+    let policy = policy(app, &remote, service.as_deref());
     let accepted = sign(match carriage {
         Carriage::WebSocket => connect.judge(&policy),
         _ => handshake::accept_upgrade_http2(connect.request(), connect.protocol(), STREAM, &policy),
     })?;
-    let remote = match remote.another(app) {
-        Ok(remote) => remote,
-        Err(why) => return refused(Outcome::NoRoom, not_admitted(why)),
-    };
     let request = Some(Arc::new(connect.request().clone()));
     open(accepted, Visit { app: app.clone(), remote, request, carriage }, service).await
 }
@@ -169,7 +171,7 @@ fn known(target: Target) -> Verdict<Option<Arc<Service>>> {
 /// Doors without masking are not for the open network: a proxy that misreads them can be made to serve others what a client
 /// wrote (RFC 6455 §10.3).
 fn may_be_bare(app: &App, remote: &Remote) -> bool {
-    remote.is_private(app)
+    remote.may_go_unmasked(app)
 }
 
 fn policy(app: &App, remote: &Remote, service: Option<&Service>) -> AcceptPolicy {
@@ -179,7 +181,7 @@ fn policy(app: &App, remote: &Remote, service: Option<&Service>) -> AcceptPolicy
         require_subprotocol: true,
         origin: origin_policy(origins),
         // As for the websocket door: plaintext here says nothing of what the page's browser did.
-        secure: remote.tls().then_some(true),
+        secure: remote.secure(),
         ..AcceptPolicy::default()
     }
 }

@@ -6,7 +6,7 @@ use trunkline_dialect::{ChannelName, Json};
 use trunkline_net::Limits;
 
 use super::*;
-use crate::address::ClientAddress;
+use crate::address::{ClientAddress, Known};
 use crate::config::{Doors, Tls};
 use crate::connection::Way;
 use crate::{Config, Server};
@@ -74,8 +74,8 @@ fn a_task_that_waits_holds_the_connection_and_little_else() {
 async fn what_is_published_before_a_turn_leaves_in_one_write() {
     let toml = "[namespaces.open]\nsubscribe = \"anyone\"";
     let app = Server::new(Config::parse("t", toml).expect("no problems")).expect("no problems").app;
-    let admitted = app.admission.admit(ClientAddress::Local, Instant::now()).expect("room");
-    let remote = Remote::new(&app, ClientAddress::Local, Way { tls: Tls::Off, doors: Doors::ALL }, admitted);
+    let admitted = app.admission.admit(Known::by_socket(ClientAddress::Local), Instant::now()).expect("room");
+    let remote = Remote::new(&app, Way { tls: Tls::Off, doors: Doors::ALL }, admitted);
     let (ours, theirs) = tokio::io::duplex(1 << 20);
     let stream = Counted { stream: ours, writes: 0 };
     let upgraded =
