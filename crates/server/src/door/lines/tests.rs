@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 use trunkline_net::WebSocket;
 
 use super::*;
-use crate::address::ClientAddress;
+use crate::address::{ClientAddress, Known};
 use crate::config::{Doors, Tls};
 use crate::connection::Way;
 use crate::{Config, Server};
@@ -12,7 +12,7 @@ use crate::{Config, Server};
 /// A carrier that a test drives, and the client's end of its stream.
 fn carrier() -> (Carrier<DuplexStream>, DuplexStream) {
     let app = Server::new(Config::default()).expect("no problems").app;
-    let admitted = app.admission.admit(ClientAddress::Local.into(), Instant::now()).expect("room");
+    let admitted = app.admission.admit(Known::by_socket(ClientAddress::Local), Instant::now()).expect("room");
     let remote = Remote::new(&app, Way { tls: Tls::Off, doors: Doors::ALL }, admitted);
     let (ours, theirs) = duplex(1 << 20);
     let plain = Plain::new(ours, b"", app.socket_limits.clone());
@@ -58,7 +58,7 @@ async fn all_objects_that_came_at_once_are_answered_in_one_turn() {
 #[tokio::test(start_paused = true)]
 async fn last_words_that_nobody_reads_have_their_time_and_no_more() {
     let app = Server::new(Config::default()).expect("no problems").app;
-    let admitted = app.admission.admit(ClientAddress::Local.into(), Instant::now()).expect("room");
+    let admitted = app.admission.admit(Known::by_socket(ClientAddress::Local), Instant::now()).expect("room");
     let remote = Remote::new(&app, Way { tls: Tls::Off, doors: Doors::ALL }, admitted);
     let (ours, _client) = duplex(4);
     let plain = Plain::new(ours, b"", app.socket_limits.clone());
