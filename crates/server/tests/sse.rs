@@ -9,7 +9,7 @@ use support::events::{Events, command};
 use support::http2::Client;
 use support::lines::Lines;
 use support::peer::Peer;
-use support::raw::{ask, dial, read_answer};
+use support::raw::{ask, dial, read_answer, rest};
 use support::{eventually, start, start_with, within};
 use tokio::io::AsyncWriteExt;
 
@@ -304,6 +304,50 @@ async fn a_client_that_does_not_read_stalls_nobody_and_misses_nothing_that_histo
     for offset in 1..=300 {
         assert_eq!(ann.next().await.expect("a push")["pub"]["offset"], offset);
     }
+}
+
+#[tokio::test]
+async fn the_second_request_of_a_connection_opens_a_stream_too() {
+    let server = start().await;
+    let address = server.address;
+    let mut stream = dial(address).await;
+    let first = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    stream.write_all(first.as_bytes()).await.expect("the server reads");
+    assert_eq!(read_answer(&mut stream).await.status, 200);
+    let ticket = server.ticket("ann").await;
+    let mut ann = Events::over(stream, address, &format!("channels=room:1&ticket={ticket}"), "")
+        .await
+        .expect("a stream");
+    assert!(ann.next().await.expect("connected")["connected"].is_object());
+    assert!(ann.next().await.expect("a reply")["ok"].is_object());
+    server.post("publish", &json!({"channel": "room:1", "data": 1})).await;
+    assert_eq!(ann.next().await.expect("a push")["pub"]["data"], 1);
+}
+
+#[tokio::test]
+async fn what_a_client_says_behind_its_request_is_no_second_one() {
+    let server = start().await;
+    let address = server.address;
+    let ticket = server.ticket("ann").await;
+    let mut stream = dial(address).await;
+    let request = format!("GET /events?channels=room:1&ticket={ticket} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let behind = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    stream.write_all((request + &behind).as_bytes()).await.expect("the server reads");
+    let head = read_answer(&mut stream).await;
+    assert_eq!((head.status, head.header("connection")), (200, Some("close")));
+    stream.write_all(behind.repeat(10).as_bytes()).await.expect("the server reads");
+    server.post("disconnect", &json!({"user": "ann"})).await;
+    let said = rest(&mut stream).await;
+    assert!(said.contains("\"disconnect\"") && said.ends_with("0\r\n\r\n"), "{said}");
+    assert!(!said.contains("HTTP/1.1"), "{said}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_gone_at_once() {
+    let server = start().await;
+    let (ann, _) = Events::connect(&server, "ann", "room:1").await;
+    drop(ann);
+    eventually("nobody is there", || async { server.metric("trunkline_event_streams").await < 0.5 }).await;
 }
 
 #[tokio::test]

@@ -70,7 +70,8 @@ async fn by_head(
     }
     let streams = site.serves.doors.stream;
     let is_for_a_stream = stream_target(app, streams, &head.request).is_some();
-    if is_for_a_stream || site.serves.doors.any() && door::wants(&head.request) {
+    let events = site.serves.doors.sse && door::sse::is_stream(&head.request);
+    if is_for_a_stream || events || site.serves.doors.any() && door::wants(&head.request) {
         if let Err(refused) = recognise(app, remote, head.request.headers_mut()) {
             let _ = refuse(&mut stream, &refused).await;
             return;
@@ -84,6 +85,7 @@ async fn by_head(
         }
     }
     match check_request(&head.request) {
+        Ok(()) if events => door::sse::over_stream(app, remote, stream, head.request).await,
         Ok(()) => over_hyper(app, site, stream, head, remote).await,
         Err(rejected) => refuse_head(app, stream, &rejected.into()).await,
     }

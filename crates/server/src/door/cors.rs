@@ -35,8 +35,7 @@ pub(super) fn judge<B>(
     let headers = request.headers();
     let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
     let host = headers.get(HOST).map(HeaderValue::as_bytes).or(authority).unwrap_or_default();
-    let secure = remote.tls().then_some(true);
-    origin_policy(&app.config.origins).admits(headers, host, secure)?;
+    origin_policy(&app.config.origins).admits(headers, host, remote.secure())?;
     Ok(headers.get(ORIGIN).cloned())
 }
 

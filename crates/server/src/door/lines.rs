@@ -78,10 +78,16 @@ pub(super) fn over_hyper(app: &Arc<App>, remote: &Arc<Remote>, mut request: Requ
 
 /// A connection that is lines from its first byte: without a handshake, so that `connect` brings the credential.
 pub(crate) async fn raw(app: &Arc<App>, remote: &Arc<Remote>, mut stream: Stream) {
-    if remote.may_go_unmasked(app) && remote.handshake().is_ok() {
+    let error = if !remote.may_go_unmasked(app) {
+        ErrorBody::new(
+            Code::Forbidden,
+            "lines are for TLS, unix sockets, loopback and listed proxies that do TLS",
+        )
+    } else if remote.handshake().is_err() {
+        ErrorBody::new(Code::RateLimited, "too many handshakes a second from this address")
+    } else {
         return start(app, remote, stream, b"", None);
-    }
-    let error = ErrorBody::new(Code::RateLimited, "this address may not connect now, or not in this way");
+    };
     let line = format!("{}\n", Push::Error(error).encode());
     // The client may be gone: then nobody misses the answer.
     let _ = tokio::time::timeout(LAST_WORDS, stream.write_all(line.as_bytes())).await;

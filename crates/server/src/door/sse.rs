@@ -4,6 +4,7 @@
 //! An event stream is a client of the hub like any other; its URL says in its place what it subscribes to. The ids of the events
 //! are what it comes back with: see [`place`].
 
+mod bare;
 mod commands;
 mod place;
 mod stream;
@@ -14,15 +15,22 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse, Response as HttpResponse};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderName, HeaderValue,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::response::Parts;
 use http::{HeaderMap, Method, StatusCode, Version};
+use http_body_util::{BodyExt, Collected};
 use trunkline_dialect::command::Credential;
 use trunkline_dialect::{ChannelName, Position};
+use trunkline_net::http1::refuse;
 
 use super::{broken_rule, cors, credential};
 use crate::App;
 use crate::connection::{Remote, not_admitted, refusal};
-use crate::http::Problem;
+use crate::http::{Problem, TRUNKLINE, VERSION};
+use crate::stream::Stream;
 use place::Place;
 use stream::Events;
 
@@ -31,23 +39,66 @@ const CHANNELS: usize = 32;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
+/// Where events are.
+const EVENTS: &str = "/events";
+
 /// `GET /events?channels=a,b`: the stream of events.
 pub(crate) async fn events(
     State(app): State<Arc<App>>,
     Extension(remote): Extension<Arc<Remote>>,
     request: Request,
 ) -> HttpResponse {
-    let request = request.map(drop);
-    let origin = match begin(&app, &remote, &request) {
-        Ok(origin) => origin,
-        Err(refused) => return *refused,
-    };
-    let mut response = match open(&app, remote, &request).await {
-        Ok(events) => answer(events),
+    match respond(&app, &remote, &request.map(drop)).await {
+        Ok((head, events)) => HttpResponse::from_parts(head, Body::new(events)),
         Err(refused) => *refused,
-    };
-    cors::sign(response.headers_mut(), origin);
-    response
+    }
+}
+
+/// Whether it is a request for a stream that can have its connection for itself.
+pub(crate) fn is_stream<B>(request: &http::Request<B>) -> bool {
+    let plain = [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, UPGRADE];
+    request.method() == Method::GET
+        && request.uri().path() == EVENTS
+        && request.version() == Version::HTTP_11
+        && !plain.iter().any(|name| request.headers().contains_key(name))
+}
+
+/// Such a request that came first on its connection.
+pub(crate) async fn over_stream(
+    app: &Arc<App>,
+    remote: &Arc<Remote>,
+    mut stream: Stream,
+    request: http::Request<()>,
+) {
+    match respond(app, remote, &request).await {
+        Ok((head, events)) => bare::start(app, stream, head, events),
+        Err(refused) => {
+            let (mut head, body) = refused.into_parts();
+            head.headers.insert(TRUNKLINE, VERSION);
+            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            app.metrics.http_answered(head.status);
+            // It is a sentence or two, and lies in memory.
+            let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+            // The client may be gone: then nobody misses the answer. Nothing after this request is read as another.
+            let _ = refuse(&mut stream, &http::Response::from_parts(head, body)).await;
+        }
+    }
+}
+
+/// The head of the answer and its events, or the answer that says why not.
+async fn respond(
+    app: &Arc<App>,
+    remote: &Arc<Remote>,
+    request: &http::Request<()>,
+) -> Result<(Parts, Events), Refusal> {
+    let origin = begin(app, remote, request)?;
+    match open(app, remote.clone(), request).await {
+        Ok(events) => Ok((head(origin), events)),
+        Err(mut refused) => {
+            cors::sign(refused.headers_mut(), origin);
+            Err(refused)
+        }
+    }
 }
 
 /// `POST /commands`: one command, and its reply.
@@ -113,14 +164,15 @@ async fn open(app: &Arc<App>, remote: Arc<Remote>, request: &http::Request<()>) 
     Err(Box::new(problem.into_response()))
 }
 
-fn answer(events: Events) -> HttpResponse {
-    let mut response = HttpResponse::new(Body::new(events));
-    let headers = response.headers_mut();
+fn head(origin: Option<HeaderValue>) -> Parts {
+    let (mut head, ()) = http::Response::new(()).into_parts();
+    let headers = &mut head.headers;
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     // What is kept or compressed on the way comes late, if it comes at all.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    response
+    cors::sign(headers, origin);
+    head
 }
 
 /// What the URL and the head ask for.

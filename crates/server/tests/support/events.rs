@@ -22,7 +22,16 @@ pub(crate) struct Events {
 impl Events {
     /// Opens the stream of `query`, with more header lines (each with its CR LF).
     pub(crate) async fn open(address: SocketAddr, query: &str, more: &str) -> Result<Events, Answer> {
-        let mut stream = dial(address).await;
+        Events::over(dial(address).await, address, query, more).await
+    }
+
+    /// The same on a connection that is there.
+    pub(crate) async fn over(
+        mut stream: TcpStream,
+        address: SocketAddr,
+        query: &str,
+        more: &str,
+    ) -> Result<Events, Answer> {
         let head = format!("GET /events?{query} HTTP/1.1\r\nHost: {address}\r\n{more}\r\n");
         stream.write_all(head.as_bytes()).await.expect("the server reads");
         let answer = read_answer(&mut stream).await;

@@ -118,7 +118,7 @@ impl Events {
     }
 
     /// **What the URL asks for is asked, then what the hub says is told; and if it says nothing for a while, that it does.**
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             if !self.out.is_empty() {
                 self.beat.as_mut().reset(Instant::now() + self.interval);
@@ -144,6 +144,11 @@ impl Events {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Instead of [`poll`](Events::poll), while there is no room: ready once the client is to be ended.
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.client.poll_ended(cx).map(drop)
     }
 
     /// Writes messages as events, each with an id if it brings the client further.
