@@ -71,12 +71,17 @@ def heard(wire):
     return json.loads(wire.read_message()[1])
 
 
-def lines(path, api, user):
+def firepresence(path, api, user):
+    """The lines door by the name that its first clients know, which is answered with a version."""
+    return lines(path, api, user, "firepresence", "firepresence/1.0")
+
+
+def lines(path, api, user, token="hub-lines", answered="hub-lines"):
     """The same by JSON objects, one a line."""
     with come_in(path) as wire:
-        fields = [("Host", host_of(path)), ("Connection", "Upgrade"), ("Upgrade", "firepresence"), ("X-Auth-Token", api.ticket(user))]
+        fields = [("Host", host_of(path)), ("Connection", "Upgrade"), ("Upgrade", token), ("X-Auth-Token", api.ticket(user))]
         head = upgraded(wire, "OPTIONS", "/", fields)
-        expect_equal(head.get("Upgrade"), "firepresence/1.0", "Upgrade")
+        expect_equal(head.get("Upgrade"), answered, "Upgrade")
         expect("connected" in line(wire), "no connected")
         say_line(wire, {"id": 1, "subscribe": {"channel": CHANNEL}})
         expect("ok" in line(wire), "not subscribed")

@@ -1,7 +1,6 @@
 //! The upgrade of the lines door: `OPTIONS /` or `GET /connect` with `Upgrade: firepresence`, or whatever it is configured to be
 //! called.
 
-use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
@@ -14,7 +13,8 @@ use crate::metrics::Outcome;
 /// The token of `Upgrade` that always opens this door.
 const ALWAYS: &str = "hub-lines";
 
-/// What is spoken behind it, as the answer has it behind the token.
+/// What is spoken behind it, as the answer has it behind the other token. Behind this one it is not: Apache and Caddy let an
+/// upgrade pass only if the answer has just the token that was asked for.
 const SPOKEN: &str = "1.0";
 
 /// The tokens of `Upgrade` that open this door, as a client would write them.
@@ -56,9 +56,9 @@ pub(super) fn verdict<B>(app: &App, remote: &Remote, request: &Request<B>) -> Ve
     cors::judge(app, remote, request).map_err(|rejected| Box::new(broken_rule(&rejected)))?;
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let upgrade = Bytes::from(format!("{token}/{SPOKEN}"));
+    let upgrade = if token == ALWAYS { token.to_owned() } else { format!("{token}/{SPOKEN}") };
     let headers = response.headers_mut();
-    headers.insert(UPGRADE, HeaderValue::from_maybe_shared(upgrade).expect("a token is a header's value"));
+    headers.insert(UPGRADE, HeaderValue::try_from(upgrade).expect("a token is a header's value"));
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(TRUNKLINE, VERSION);
     Ok(response)
