@@ -169,6 +169,7 @@ impl Offer {
         options: &ConnectOptions,
     ) -> Result<Self, Misuse> {
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        write_origin(headers, options)?;
         for (name, value) in [
             (SEC_WEBSOCKET_PROTOCOL, subprotocols(options)?),
             (SEC_WEBSOCKET_EXTENSIONS, extensions(options)?),
@@ -177,7 +178,7 @@ impl Offer {
                 headers.insert(name, value);
             }
         }
-        write_options(headers, url, options)?;
+        write_own(headers, url, options)?;
         Ok(Self {
             subprotocols: options.subprotocols.clone(),
             require_subprotocol: options.require_subprotocol,
@@ -223,15 +224,23 @@ pub(super) fn write_options(
     url: &WsUrl,
     options: &ConnectOptions,
 ) -> Result<(), Misuse> {
+    write_origin(headers, options)?;
+    write_own(headers, url, options)
+}
+
+fn write_origin(headers: &mut HeaderMap, options: &ConnectOptions) -> Result<(), Misuse> {
+    if let Some(origin) = origin(options)? {
+        headers.insert(ORIGIN, origin);
+    }
+    Ok(())
+}
+
+/// Authorization and the application's headers, which come last.
+fn write_own(headers: &mut HeaderMap, url: &WsUrl, options: &ConnectOptions) -> Result<(), Misuse> {
     // A header that the application sets is the more deliberate of the two.
     let from_url = options.authorization_from_url && !options.headers.contains_key(AUTHORIZATION);
-    let userinfo = url.userinfo().filter(|_| from_url);
-    for (name, value) in
-        [(ORIGIN, origin(options)?), (AUTHORIZATION, userinfo.map(basic_authorization).transpose()?)]
-    {
-        if let Some(value) = value {
-            headers.insert(name, value);
-        }
+    if let Some(userinfo) = url.userinfo().filter(|_| from_url) {
+        headers.insert(AUTHORIZATION, basic_authorization(userinfo)?);
     }
     add_headers(headers, &options.headers)
 }
