@@ -280,3 +280,22 @@ async fn a_receiver_that_sends_at_once_is_woken_for_what_arrives_afterwards() {
     let received = timeout(SECOND, task).await.expect("in time").expect("no panic");
     assert_eq!(received.expect("a message").expect("no error").as_text(), Some("second"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn input_that_waited_for_room_is_looked_at_when_one_write_has_made_all_of_it() {
+    let (pipe, mut raw) = duplex(1 << 20);
+    let limits = Limits { outgoing: 1000, ..Limits::default() };
+    let mut server = WebSocket::from_upgraded(pipe, Bytes::new(), Role::Server, limits);
+    // One read brings them all; the first answer is more than may wait, and leaves at once.
+    for index in 0..5_u8 {
+        write(&mut raw, &masked(0x82, &[index; 2000])).await;
+    }
+    let task = tokio::spawn(async move { server.handle(send_back).await });
+    let expected: Vec<u8> =
+        (0..5_u8).flat_map(|index| [&[0x82, 126, 0x07, 0xd0][..], &[index; 2000]].concat()).collect();
+    let mut came = vec![0; expected.len()];
+    timeout(SECOND, raw.read_exact(&mut came)).await.expect("nobody waits for ever").expect("all of it");
+    assert!(came == expected);
+    drop(raw);
+    task.await.expect("no panic");
+}

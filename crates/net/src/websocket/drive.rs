@@ -198,8 +198,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             let read = self.read_step(turn);
             let timed = self.time_step(turn);
             spent += read.unwrap_or(0).max(TURN_AT_LEAST);
-            // What the write did needs no other turn: it stops only where nothing waits or the stream is full.
-            if read.is_none() && [looked, closed, timed].iter().all(|did| *did == Did::Nothing) {
+            // The write stops only where nothing waits or the stream is full; but it may have made the room that input was
+            // waiting for, and nobody else would come back to that.
+            let idle = read.is_none() && [looked, closed, timed].iter().all(|did| *did == Did::Nothing);
+            if idle && !self.looks_on(turn.taker) {
                 return Poll::Pending;
             }
         }

@@ -25,14 +25,19 @@ const UNITS: u64 = 128;
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Looks at what was read before and not yet used.
     pub(super) fn look_step<T: Taker>(&mut self, turn: &mut Turn<'_, '_, T>) -> Did {
-        let nothing = !self.held.has_input() && !self.connection.has_more();
-        if nothing || !turn.taker.wants_more(&self.connection, &self.held) {
+        if !self.looks_on(turn.taker) {
             return Did::Nothing;
         }
         let (mut input, at) = self.held.take_input();
         let used = self.take_events(turn, &mut input[at..]);
         self.held.put_input(input, at + used);
         Did::Something
+    }
+
+    /// Whether something was read that is not used, and is wanted now.
+    pub(super) fn looks_on<T: Taker>(&self, taker: &T) -> bool {
+        (self.held.has_input() || self.connection.has_more())
+            && taker.wants_more(&self.connection, &self.held)
     }
 
     /// Reads once, unless a message waits to be taken. How many bytes that brought; `None` where nothing happened.
