@@ -22,7 +22,8 @@ const LENT_MOST: usize = 288 << 10;
 const MOVED_MOST: usize = 1 << 20;
 
 /// Bytes at the front of a lent buffer that are never written, so that a payload which is copied from the start of a page, and
-/// from here to the start of another, is nowhere a few bytes behind the place it had. See [`beside_page`].
+/// from here to the start of another, is nowhere a few bytes behind the place it had. Far more than a few, since what the kernel copies to may begin with the rest of
+/// an earlier write. See [`beside_page`].
 const MARGIN: usize = 512;
 
 /// What an output that was lent nothing begins with: a few small frames fit without growing.
