@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::Query;
-use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{Request, Response, StatusCode};
-use trunkline_dialect::Code;
+use trunkline_dialect::command::Credential;
+use trunkline_dialect::{Code, Secret};
 use trunkline_net::handshake::{self, AcceptPolicy, Accepted, HTTP2_PROTOCOL, Rejected};
 use trunkline_net::http2::Connect;
 use trunkline_net::stream::{SUBPROTOCOL, UPGRADE as STREAM};
 
-use super::super::{Verdict, admit, connection_of, names, origin_policy, refused, sign};
+use super::super::{Verdict, admit, connection_of, credential, names, origin_policy, refused, sign};
 use super::{Target, has_upgrades};
 use crate::App;
 use crate::address::Known;
@@ -141,7 +141,7 @@ fn judged_again(request: &Request<()>, carriage: Carriage, policy: &AcceptPolicy
 async fn open(accepted: Accepted, visit: Visit, service: Option<Arc<Service>>) -> Verdict<Admitted> {
     let Some(service) = service else { return Ok(Admitted { accepted, visit, then: Then::Ask }) };
     let ticket = visit.request.as_ref().and_then(|request| ticket(request));
-    match redeem(&visit, &service, ticket.as_deref()).await {
+    match redeem(&visit, &service, ticket.as_ref().map(Secret::expose)).await {
         Ok(()) => {}
         Err(_) if visit.carriage == Carriage::WebSocket => {
             return Ok(Admitted { accepted, visit, then: Then::Refuse });
@@ -183,16 +183,12 @@ fn policy(app: &App, remote: &Remote, service: Option<&Service>) -> AcceptPolicy
     }
 }
 
-/// The ticket of a request: in its URL or as `X-Auth-Token`.
-fn ticket(request: &Request<()>) -> Option<String> {
-    let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
-    let in_url = query.ok().and_then(|Query(pairs)| pairs.into_iter().find(|(name, _)| name == "ticket"));
-    in_url.map(|(_, ticket)| ticket).or_else(|| header(request.headers(), "x-auth-token"))
-}
-
-/// Bytes that are not UTF-8 are in no ticket of ours, and are replaced by what is in none either.
-fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()).into_owned())
+/// The ticket of a request, found as at every door. A session token opens no service.
+fn ticket(request: &Request<()>) -> Option<Secret> {
+    match credential(request.uri(), request.headers()) {
+        Some(Credential::Ticket(ticket)) => Some(ticket),
+        _ => None,
+    }
 }
 
 /// 426 where HTTP has upgrades, with what is to be named in one.
